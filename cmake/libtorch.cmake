@@ -1,0 +1,34 @@
+# LibTorch as one SYSTEM target, sy_torch. The PyPI wheel's CMake files expect a GPU toolkit, so the
+# few things needed are named here: headers, two libraries, one OpenMP runtime, rpath.
+if(NOT EXISTS "${SWITCHYARD_LIBTORCH}/include/ATen/ATen.h")
+  message(FATAL_ERROR "LibTorch is not in ${SWITCHYARD_LIBTORCH}: run scripts/setup.sh, or point "
+                      "SWITCHYARD_LIBTORCH to a folder with its include/ and lib/.")
+endif()
+add_library(sy_torch INTERFACE)
+target_include_directories(sy_torch SYSTEM INTERFACE
+  $<BUILD_INTERFACE:${SWITCHYARD_LIBTORCH}/include>
+  $<BUILD_INTERFACE:${SWITCHYARD_LIBTORCH}/include/torch/csrc/api/include>)
+set(SWITCHYARD_LIBTORCH_LIB "${SWITCHYARD_LIBTORCH}/lib")
+target_link_libraries(sy_torch INTERFACE
+  $<BUILD_INTERFACE:${SWITCHYARD_LIBTORCH_LIB}/libtorch_cpu.so>
+  $<BUILD_INTERFACE:${SWITCHYARD_LIBTORCH_LIB}/libc10.so>
+  $<BUILD_INTERFACE:${SWITCHYARD_LIBTORCH_LIB}/libgomp.so.1>)
+target_link_options(sy_torch INTERFACE
+  $<BUILD_INTERFACE:-Wl,-rpath,${SWITCHYARD_LIBTORCH_LIB}>
+  $<BUILD_INTERFACE:-Wl,-rpath-link,${SWITCHYARD_LIBTORCH_LIB}>)
+# OpenMP: compile with -fopenmp (at::parallel_for is serial without it) and link the copy that
+# LibTorch itself loads, never the compiler's, so that one runtime serves the process.
+target_compile_options(sy_torch INTERFACE $<BUILD_INTERFACE:-fopenmp>)
+target_link_options(sy_torch INTERFACE $<BUILD_INTERFACE:-Wl,--as-needed>)
+
+# One precompiled header for every torch target; others reuse it from this owner.
+set(SY_TORCH_PCH "${CMAKE_CURRENT_LIST_DIR}/torch_pch.h")
+function(sy_use_torch_pch target)
+  if(NOT TARGET sy_torch_pch)
+    file(WRITE "${CMAKE_BINARY_DIR}/torch_pch.cpp" "")
+    add_library(sy_torch_pch OBJECT "${CMAKE_BINARY_DIR}/torch_pch.cpp")
+    target_link_libraries(sy_torch_pch PRIVATE sy_torch sy_warnings)
+    target_precompile_headers(sy_torch_pch PRIVATE "${SY_TORCH_PCH}")
+  endif()
+  target_precompile_headers(${target} REUSE_FROM sy_torch_pch)
+endfunction()

@@ -1,0 +1,191 @@
+#include "base/files.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+
+namespace switchyard {
+namespace {
+
+constexpr size_t kBufferBytes = 1 << 20;
+
+void write_all(int fd, const char* data, size_t size, const std::string& path) {
+  while (size > 0) {
+    const ssize_t done = ::write(fd, data, size);
+    if (done < 0) {
+      if (errno == EINTR) continue;
+      throw system_failure("cannot write", path, errno);
+    }
+    data += done;
+    size -= static_cast<size_t>(done);
+  }
+}
+
+std::string parent_of(const std::string& path) {
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw system_failure("cannot open", path, errno);
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    const int number = S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
+    ::close(fd);
+    throw system_failure("cannot map", path, number);
+  }
+  size_ = static_cast<size_t>(info.st_size);
+  if (size_ > 0) {
+    void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+    const int number = errno;
+    ::close(fd);
+    if (address == MAP_FAILED) throw system_failure("cannot map", path, number);
+    data_ = static_cast<const std::byte*>(address);
+  } else {
+    ::close(fd);
+  }
+}
+
+MappedFile::~MappedFile() {
+  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+AtomicFileWriter::AtomicFileWriter(std::string path)
+    : path_(std::move(path)), temporary_(path_ + ".tmp-" + std::to_string(::getpid())) {
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0) throw system_failure("cannot create", path_, errno);
+  buffer_.resize(kBufferBytes);
+}
+
+AtomicFileWriter::~AtomicFileWriter() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(temporary_.c_str());
+}
+
+void AtomicFileWriter::write(std::span<const std::byte> bytes) {
+  write(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+void AtomicFileWriter::write(std::string_view text) {
+  if (used_ + text.size() > kBufferBytes) flush();
+  if (text.size() > kBufferBytes) {
+    write_all(fd_, text.data(), text.size(), path_);
+    written_ += text.size();
+    return;
+  }
+  text.copy(buffer_.data() + used_, text.size());
+  used_ += text.size();
+}
+
+void AtomicFileWriter::flush() {
+  write_all(fd_, buffer_.data(), used_, path_);
+  written_ += used_;
+  used_ = 0;
+}
+
+void AtomicFileWriter::commit() {
+  flush();
+  if (::fsync(fd_) != 0) throw system_failure("cannot sync", path_, errno);
+  if (::close(std::exchange(fd_, -1)) != 0) {
+    const int number = errno;
+    ::unlink(temporary_.c_str());
+    throw system_failure("cannot write", path_, number);
+  }
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    const int number = errno;
+    ::unlink(temporary_.c_str());
+    throw system_failure("cannot rename to", path_, number);
+  }
+  sync_directory(parent_of(path_));
+}
+
+AppendFile::AppendFile(std::string path) : path_(std::move(path)) {
+  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd_ < 0) throw system_failure("cannot open for appending", path_, errno);
+}
+
+AppendFile::~AppendFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void AppendFile::append(std::string_view bytes) {
+  write_all(fd_, bytes.data(), bytes.size(), path_);
+}
+
+void AppendFile::sync() {
+  if (::fsync(fd_) != 0) throw system_failure("cannot sync", path_, errno);
+}
+
+void write_file(const std::string& path, std::string_view text) {
+  AtomicFileWriter file(path);
+  file.write(text);
+  file.commit();
+}
+
+std::string read_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw system_failure("cannot open", path, errno);
+  std::string text;
+  char block[1 << 16];
+  for (;;) {
+    const ssize_t got = ::read(fd, block, sizeof block);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      const int number = errno;
+      ::close(fd);
+      throw system_failure("cannot read", path, number);
+    }
+    if (got == 0) break;
+    text.append(block, static_cast<size_t>(got));
+  }
+  ::close(fd);
+  return text;
+}
+
+void make_directories(const std::string& path) {
+  std::error_code code;
+  std::filesystem::create_directories(path, code);
+  if (!code && !std::filesystem::is_directory(path)) code = std::make_error_code(std::errc::not_a_directory);
+  if (code) throw system_failure("cannot make the folder", path, code.value());
+}
+
+void sync_directory(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) throw system_failure("cannot open the folder", path, errno);
+  const int result = ::fsync(fd);
+  const int number = errno;
+  ::close(fd);
+  // Some file systems (FUSE, some network mounts) refuse fsync of folders with EINVAL.
+  if (result != 0 && number != EINVAL) throw system_failure("cannot sync the folder", path, number);
+}
+
+void commit_directory(const std::string& temporary, const std::string& path) {
+  sync_directory(temporary);
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    throw system_failure("cannot rename to", path, errno);
+  }
+  sync_directory(parent_of(path));
+}
+
+}  // namespace switchyard
