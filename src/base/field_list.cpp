@@ -3,7 +3,9 @@
 #include <nlohmann/json.hpp>
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <sstream>
 
 #include "base/error.h"
@@ -175,7 +177,8 @@ void FieldList::read_toml(const std::string& text, const std::string& source) {
     throw usage_error(std::string(error.description()),
                       format("{}:{}", source, error.source().begin.line), "mend the TOML");
   }
-  const auto walk = [&](const auto& self, const toml::table& at, const std::string& prefix) -> void {
+  using Walk = std::function<void(const toml::table&, const std::string&)>;
+  const Walk walk = [&](const toml::table& at, const std::string& prefix) {
     for (const auto& [name, node] : at) {
       const std::string key = prefix + std::string(name.str());
       const Field* field = find(key);
@@ -184,14 +187,14 @@ void FieldList::read_toml(const std::string& text, const std::string& source) {
           return f.key.starts_with(key + ".");
         });
         if (section) {
-          self(self, *inner, key + ".");
+          walk(*inner, key + ".");
           continue;
         }
       }
       assign(known(key, place(source, node)), node, place(source, node));
     }
   };
-  walk(walk, table, "");
+  walk(table, "");
 }
 
 void FieldList::set(const std::string& assignment) {
@@ -224,12 +227,13 @@ void FieldList::set(const std::string& assignment) {
 
 void FieldList::read_json(const nlohmann::json& object, const std::string& source,
                           bool ignore_unknown) {
-  const auto walk = [&](const auto& self, const nlohmann::json& at, const std::string& prefix) -> void {
+  using Walk = std::function<void(const nlohmann::json&, const std::string&)>;
+  const Walk walk = [&](const nlohmann::json& at, const std::string& prefix) {
     for (const auto& [name, node] : at.items()) {
       const std::string key = prefix + name;
       const Field* found = find(key);
       if (node.is_object() && !found) {
-        self(self, node, key + ".");
+        walk(node, key + ".");
         continue;
       }
       if (!found && ignore_unknown) continue;
@@ -264,7 +268,7 @@ void FieldList::read_json(const nlohmann::json& object, const std::string& sourc
     }
   };
   if (!object.is_object()) throw usage_error("a JSON object was expected", source);
-  walk(walk, object, "");
+  walk(object, "");
 }
 
 std::string FieldList::to_toml(bool with_help) const {

@@ -15,7 +15,7 @@ double RandomStream::truncated_normal(uint64_t i) const {
 
 uint64_t permute_index(uint64_t i, uint64_t size, uint64_t seed, uint64_t epoch) {
   if (size <= 1) return 0;
-  const int half_bits = (std::bit_width(size - 1) + 1) / 2;
+  const int half_bits = (static_cast<int>(std::bit_width(size - 1)) + 1) / 2;
   const uint64_t mask = (uint64_t{1} << half_bits) - 1;
   const RandomStream stream(seed, kRandomShuffle, epoch);
   uint64_t value = i;
