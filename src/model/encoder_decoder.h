@@ -1,0 +1,66 @@
+// The T5-like encoder-decoder, dense or with Switch layers (paper section 2; research notes 1, 6).
+// B: sequences, S: encoder positions, T: decoder positions, D: d_model, V: vocabulary rows.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <vector>
+
+#include "model/batch.h"
+#include "model/config.h"
+#include "model/loss_sum.h"
+#include "model/moe/routing_stats.h"
+#include "model/parameter_set.h"
+
+namespace switchyard {
+
+/// What a forward pass depends on besides weights and batch. Random numbers are keyed by
+/// (seed, step, layer, global token), never by a hidden state.
+struct ForwardOptions {
+  bool training = false;     // dropout, jitter and the training capacity factor
+  uint64_t seed = 1;
+  uint64_t step = 0;
+  double logit_z_loss = 0.0; // factor of the vocabulary's (log Z)^2 in the loss
+};
+
+struct ModelOutput {
+  // Differentiable float32 scalars. Total loss of a batch of N real targets:
+  //   loss_sum / N + auxiliary
+  at::Tensor loss_sum;    // cross-entropy in nats summed over real targets (backward carries the
+                          // logit z-loss too)
+  at::Tensor auxiliary;   // balance and router z-losses times their factors, summed over layers
+  LossSum cross_entropy;  // the same number as loss_sum, for logs; NLP = -mean()
+  LossSum logit_z;        // (log Z)^2 over real targets
+  LossSum correct;        // targets predicted by argmax
+  double balance_loss = 0;   // factor * E * sum f P, summed over layers
+  double router_z_loss = 0;
+  std::vector<RoutingStats> routing;  // one per routed layer, encoder first
+};
+
+class EncoderDecoder {
+ public:
+  /// Allocates the parameters; call parameters().initialize(seed) or load them.
+  EncoderDecoder(const ModelConfig& config, Precision precision, at::Device device = at::kCPU);
+  ~EncoderDecoder();
+  EncoderDecoder(const EncoderDecoder&) = delete;
+  EncoderDecoder& operator=(const EncoderDecoder&) = delete;
+
+  /// Losses over a batch. Call `(output.loss_sum / n + output.auxiliary).backward()` for gradients.
+  ModelOutput forward(const Batch& batch, const ForwardOptions& options);
+
+  /// For decoding and scoring. Hidden states are after the final norm.
+  at::Tensor encode(const Batch& batch, const ForwardOptions& options);           // [B, S, D]
+  at::Tensor decode(const Batch& batch, const at::Tensor& encoder_hidden,
+                    const ForwardOptions& options);                               // [B, T, D]
+  at::Tensor logits(const at::Tensor& hidden);  // [..., D] -> [..., V], float32
+
+  const ModelConfig& config() const;
+  ParameterSet& parameters();
+
+ private:
+  struct Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,70 @@
+// The differentiable operations of the model. Each is one autograd function over a kernel or over
+// plain LibTorch ops, with a plain LibTorch reference in ops/reference.h that tests compare with.
+// B: sequences, S: query positions, T: key positions, H: heads, K: d_kv, D: d_model, F: d_ff,
+// V: vocabulary rows, N: tokens (rows), E: experts. Activations are float32, float64 or bfloat16;
+// the result has the type of the first argument. All functions are thread-compatible.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "base/random.h"
+#include "ops/parameter.h"
+#include "ops/routing_plan.h"
+
+namespace switchyard::ops {
+
+/// y = x W^T. x [..., in], w [out, in] -> [..., out]. No bias anywhere in T5.
+at::Tensor linear(const at::Tensor& x, Parameter& w);
+
+/// T5's norm: scale * x / sqrt(mean(x^2) + epsilon), the variance in float32. x [..., D].
+at::Tensor rms_norm(const at::Tensor& x, Parameter& scale, double epsilon);
+
+/// Rows of the table: ids [...] int64 -> [..., D] in the type of table.compute().
+/// Throws (TORCH_CHECK) on ids outside [0, V).
+at::Tensor embedding(const at::Tensor& ids, Parameter& table);
+
+/// Zeroes each element with probability `rate` and scales the rest by 1 / (1 - rate). The mask is
+/// drawn again in backward from `stream`, element i using draw i. rate 0: x itself.
+at::Tensor dropout(const at::Tensor& x, double rate, const RandomStream& stream);
+
+/// ReLU(x) or, for GEGLU, gelu_tanh(a) * b with [a | b] = the two halves of the last axis of x.
+at::Tensor relu(const at::Tensor& x);
+at::Tensor geglu(const at::Tensor& x);
+
+struct AttentionInput {
+  at::Tensor query;        // [B, S, H, K], not scaled (T5 folds the scale into the initialization)
+  at::Tensor key, value;   // [B, T, H, K]
+  at::Tensor offset_bias;  // [H, S + T - 1] float32 or undefined: score(i, j) += bias[h, j - i + S - 1]
+  bool causal = false;     // key j is visible to query i only if j <= i + (T - S)
+  at::Tensor query_segments, key_segments;  // [B, S], [B, T] int64 or undefined: visible only if equal
+};
+/// Softmax attention; softmax in float32; rows without any visible key give 0. -> [B, S, H, K]
+at::Tensor attention(const AttentionInput& input);
+
+/// Feed-forward of experts over ragged rows: for each kept pair (t, k) of the plan, with e its expert,
+///   out[t] += gate[t, k] * dropout(act(x[t] wi[e]^T)) wo[e]^T.
+/// x [N, D]; wi [E, F, D] ([E, 2F, D] for GEGLU, gate half first); wo [E, D, F] -> [N, D]. Tokens
+/// without a kept pair give 0. `gate` is plan.gate, which gets its gradient. The result is the same
+/// to the bit as the dense feed-forward when E = 1 and the gate is 1.
+struct ExpertOptions {
+  bool gated = false;
+  double dropout = 0.0;
+  RandomStream dropout_stream{0, kRandomDropout};
+};
+at::Tensor expert_feed_forward(const at::Tensor& x, const RoutingPlan& plan, Parameter& wi,
+                               Parameter& wo, const ExpertOptions& options);
+
+struct CrossEntropyResult {
+  at::Tensor loss_sum;  // scalar float32, differentiable: sum of -log p over positions with target > 0
+  at::Tensor z_sum;     // scalar float32, no gradient: sum of (log Z)^2 over the same positions
+  at::Tensor correct;   // scalar int64: positions whose argmax is the target
+  at::Tensor token_log_probs;  // [N] float32, no gradient; 0 where the target is padding
+};
+/// Cross-entropy over the vocabulary without [N, V] in memory: hidden [N, D] times table [V, D]
+/// transposed, scaled by `scale`, in chunks; the gradient is formed in the same pass (so `z_weight`,
+/// the factor of z_sum in the total loss, is given here). targets [N] int64, 0 = padding, ignored.
+/// Backward through loss_sum carries the gradient of loss_sum + z_weight * z_sum.
+CrossEntropyResult cross_entropy(const at::Tensor& hidden, Parameter& table,
+                                 const at::Tensor& targets, double scale, double z_weight);
+
+}  // namespace switchyard::ops

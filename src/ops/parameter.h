@@ -1,0 +1,57 @@
+// Parameter: one trained tensor with its float32 master, the copy that products read, and the
+// gradient. Ops take parameters, not bare tensors, so that the precision policy lives in one place.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <string>
+
+namespace switchyard {
+
+/// How a parameter starts (paper section 2.4; research note 1.7).
+struct InitRule {
+  enum class Kind { kConstant, kNormal, kTruncatedNormal };
+  Kind kind = Kind::kConstant;
+  double value = 1.0;  // the constant, or the standard deviation before truncation
+};
+
+/// Gradients do not go through autograd's .grad: the backward of an op calls add_gradient(), which
+/// writes into one float32 buffer kept over steps. The optimizer reads `gradient`, then calls
+/// clear_gradient(). Not thread-safe: one backward pass at a time.
+class Parameter {
+ public:
+  /// `num_matrices` > 1: leading axis of independent matrices (experts), each factored and clipped
+  /// by itself in the optimizer. `value` must be float32 or float64 (tests), or on the meta device.
+  Parameter(std::string name, at::Tensor value, InitRule init, int64_t num_matrices = 1);
+
+  const std::string& name() const { return name_; }
+  const InitRule& init() const { return init_; }
+  int64_t num_matrices() const { return num_matrices_; }
+  int64_t numel() const { return value_.numel(); }
+  /// Master weights: a leaf with requires_grad, so that ops become part of the graph.
+  const at::Tensor& value() const { return value_; }
+  /// What forward and input-gradient products read: `value` itself, or its bfloat16 copy.
+  const at::Tensor& compute() const { return compute_; }
+  /// Makes compute() a copy in `type` (or the master itself if it is already of that type).
+  void set_compute_type(at::ScalarType type);
+  /// Copies value into compute; the optimizer's fused kernels write both and need not call it.
+  void refresh_compute();
+
+  /// Adds `gradient` (any float type, same shape) to the buffer; overwrites if it was cleared.
+  void add_gradient(const at::Tensor& gradient);
+  /// For ops that write the gradient in place: the float32 buffer (allocated on first use) and
+  /// whether it must be accumulated into (true) or overwritten (false). Marks it as written.
+  std::pair<at::Tensor, bool> gradient_for_writing();
+  /// Undefined until the first gradient, or after clear_gradient().
+  at::Tensor gradient() const { return has_gradient_ ? gradient_ : at::Tensor(); }
+  void clear_gradient() { has_gradient_ = false; }
+
+ private:
+  std::string name_;
+  InitRule init_;
+  int64_t num_matrices_;
+  at::Tensor value_, compute_, gradient_;
+  bool has_gradient_ = false;
+};
+
+}  // namespace switchyard
