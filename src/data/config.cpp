@@ -1,0 +1,17 @@
+#include "data/config.h"
+
+namespace switchyard {
+
+void DataConfig::list_fields(FieldList& fields) {
+  fields.paths("train", &train,
+               "prepared data to train on; a table of path = weight makes a mixture");
+  fields.paths("validation", &validation, "prepared data to evaluate on");
+  fields.integer("input_length", &input_length, 8, 1 << 20,
+                 "encoder tokens per sequence; the target length follows from span corruption");
+  fields.number("noise_density", &noise_density, 0.001, 0.9, "share of tokens that spans hide");
+  fields.number("mean_span_length", &mean_span_length, 1, 1000, "tokens of a hidden span, mean");
+  fields.integer("loader_threads", &loader_threads, 1, 256,
+                 "threads that make batches ahead of the training step");
+}
+
+}  // namespace switchyard
