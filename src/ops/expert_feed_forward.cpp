@@ -1,0 +1,202 @@
+// Experts over ragged rows. Tokens are gathered once per expert, each expert's two products run on
+// one thread with experts spread over threads by their row counts, and results go straight to the
+// tokens' places: no [tokens, E, C] mask and no pass over all tokens per expert.
+//
+// Example with E = 3, T = 5, expert of each token = 2 0 2 1 0:
+//   row:      0 1 | 2 | 3 4          offsets = 0 2 3 5
+//   token:    1 4 | 3 | 0 2          row_choice (K = 1)
+#include <ATen/Dispatch.h>
+#include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+
+#include "ops/activations.h"
+#include "ops/ops.h"
+#include "ops/parameter_bridge.h"
+
+namespace switchyard::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// Runs body(e) for every expert with rows, longest first onto the least busy thread. With one
+/// expert the products themselves use all threads. What is computed does not depend on the split.
+void for_each_expert(const std::vector<int64_t>& offsets, const std::function<void(int64_t)>& body) {
+  std::vector<int64_t> order;
+  const auto rows = [&](int64_t e) {
+    return offsets[static_cast<size_t>(e) + 1] - offsets[static_cast<size_t>(e)];
+  };
+  for (int64_t e = 0; e + 1 < static_cast<int64_t>(offsets.size()); ++e) {
+    if (rows(e) > 0) order.push_back(e);
+  }
+  if (order.size() == 1) {
+    body(order[0]);
+    return;
+  }
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return rows(a) > rows(b); });
+  const auto threads = static_cast<size_t>(std::max(1, at::get_num_threads()));
+  std::vector<std::vector<int64_t>> share(threads);
+  std::vector<int64_t> busy(threads, 0);
+  for (const int64_t e : order) {
+    const auto least = std::min_element(busy.begin(), busy.end()) - busy.begin();
+    share[static_cast<size_t>(least)].push_back(e);
+    busy[static_cast<size_t>(least)] += rows(e);
+  }
+  at::parallel_for(0, static_cast<int64_t>(threads), 1, [&](int64_t begin, int64_t end) {
+    const c10::NoGradGuard no_grad;  // grad mode is per thread
+    for (int64_t thread = begin; thread < end; ++thread) {
+      for (const int64_t e : share[static_cast<size_t>(thread)]) body(e);
+    }
+  });
+}
+
+struct Rows {
+  int64_t begin, count;
+};
+Rows rows_of(const std::vector<int64_t>& offsets, int64_t e) {
+  const int64_t begin = offsets[static_cast<size_t>(e)];
+  return {begin, offsets[static_cast<size_t>(e) + 1] - begin};
+}
+
+class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x_variable,
+                            const at::Tensor& gate, const at::Tensor& /*wi_value*/,
+                            const at::Tensor& /*wo_value*/, Parameter* wi, Parameter* wo,
+                            const RoutingPlan& plan, const ExpertOptions& options) {
+    const at::Tensor x = x_variable.detach();
+    const int64_t width = x.size(1);
+    const int64_t num_rows = plan.num_rows();
+    const at::Tensor token = plan.num_choices == 1 ? plan.row_choice
+                                                   : plan.row_choice.floor_divide(plan.num_choices);
+    const at::Tensor rows = at::empty({num_rows, width}, x.options());
+    const at::Tensor row_gate =
+        gate.detach().reshape(-1).index_select(0, plan.row_choice).to(x.scalar_type()).unsqueeze(1);
+    const at::Tensor pre = at::empty({num_rows, wi->compute().size(1)}, x.options());
+    const at::Tensor y = at::empty({num_rows, width}, x.options());
+    const at::Tensor out = at::zeros_like(x);
+    at::Tensor scaled;
+    if (plan.num_choices > 1) scaled = at::empty_like(y);
+    for_each_expert(plan.offsets, [&](int64_t e) {
+      const auto [begin, count] = rows_of(plan.offsets, e);
+      const at::Tensor tokens = token.narrow(0, begin, count);
+      at::Tensor own_rows = rows.narrow(0, begin, count);
+      at::index_select_out(own_rows, x, 0, tokens);
+      at::Tensor own_pre = pre.narrow(0, begin, count);
+      at::mm_out(own_pre, own_rows, wi->compute().select(0, e).t());
+      // ReLU's own output is enough for its gradient, so it may overwrite.
+      at::Tensor hidden = options.gated ? geglu(own_pre) : own_pre.relu_();
+      if (options.dropout > 0) {
+        hidden = expert_dropout(hidden, plan.row_choice.narrow(0, begin, count), options.dropout,
+                                options.dropout_stream);
+      }
+      at::Tensor own_y = y.narrow(0, begin, count);
+      at::mm_out(own_y, hidden, wo->compute().select(0, e).t());
+      const at::Tensor gated = own_y * row_gate.narrow(0, begin, count);
+      if (plan.num_choices == 1) {
+        at::Tensor(out).index_copy_(0, tokens, gated);  // rows of distinct tokens: no clash
+      } else {
+        scaled.narrow(0, begin, count).copy_(gated);
+      }
+    });
+    if (plan.num_choices > 1) at::Tensor(out).index_add_(0, token, scaled);
+    save_parameter(context, "wi", *wi);
+    save_parameter(context, "wo", *wo);
+    context->saved_data["offsets"] = plan.offsets;
+    context->saved_data["gated"] = options.gated;
+    context->saved_data["dropout"] = options.dropout;
+    context->saved_data["stream"] = std::string(
+        reinterpret_cast<const char*>(&options.dropout_stream), sizeof options.dropout_stream);
+    context->saved_data["gate_shape"] = gate.sizes().vec();
+    context->saved_data["num_tokens"] = x.size(0);
+    context->save_for_backward({rows, pre, y, row_gate, token, plan.row_choice});
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    Parameter& wi = saved_parameter(context, "wi");
+    Parameter& wo = saved_parameter(context, "wo");
+    const std::vector<int64_t> offsets = context->saved_data["offsets"].toIntVector();
+    const bool gated = context->saved_data["gated"].toBool();
+    const double rate = context->saved_data["dropout"].toDouble();
+    RandomStream stream(0, 0);
+    std::memcpy(&stream, context->saved_data["stream"].toStringRef().data(), sizeof stream);
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &rows = saved[0], &pre = saved[1], &y = saved[2], &row_gate = saved[3],
+                     &token = saved[4], &choice = saved[5];
+    const at::Tensor out_gradient = gradients[0].contiguous();
+    const int64_t num_tokens = context->saved_data["num_tokens"].toInt();
+    const bool one_choice = context->saved_data["gate_shape"].toIntVector().back() == 1;
+    const at::ScalarType gate_type = rows.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    const at::Tensor x_gradient = at::zeros({num_tokens, rows.size(1)}, rows.options());
+    const at::Tensor row_gate_gradient = at::empty({rows.size(0)}, gate_type);
+    at::Tensor row_x_gradient;
+    if (!one_choice) row_x_gradient = at::empty_like(rows);
+    const auto wi_gradient = wi.gradient_for_writing();
+    const auto wo_gradient = wo.gradient_for_writing();
+    if (!wi_gradient.second) zero_idle_experts(wi_gradient.first, offsets);
+    if (!wo_gradient.second) zero_idle_experts(wo_gradient.first, offsets);
+    for_each_expert(offsets, [&](int64_t e) {
+      const auto [begin, count] = rows_of(offsets, e);
+      const at::Tensor tokens = token.narrow(0, begin, count);
+      const at::Tensor own_pre = pre.narrow(0, begin, count);
+      const at::Tensor own_rows = rows.narrow(0, begin, count);
+      const at::Tensor upstream = out_gradient.index_select(0, tokens);
+      row_gate_gradient.narrow(0, begin, count)
+          .copy_((upstream.to(gate_type) * y.narrow(0, begin, count)).sum(1));
+      const at::Tensor dy = upstream * row_gate.narrow(0, begin, count);
+      at::Tensor hidden = gated ? geglu(own_pre) : own_pre;
+      at::Tensor mask;
+      if (rate > 0) {
+        mask = dropout_mask(hidden, choice.narrow(0, begin, count), rate, stream);
+        hidden = hidden * mask;
+      }
+      store(wo_gradient, e, at::mm(dy.t(), hidden));
+      at::Tensor dh = at::mm(dy, wo.compute().select(0, e));
+      if (rate > 0) dh = dh * mask;
+      const at::Tensor dpre =
+          gated ? geglu_backward(own_pre, dh) : at::threshold_backward(dh, own_pre, 0);
+      store(wi_gradient, e, at::mm(dpre.t(), own_rows));
+      const at::Tensor dx = at::mm(dpre, wi.compute().select(0, e));
+      if (one_choice) {
+        at::Tensor(x_gradient).index_copy_(0, tokens, dx);
+      } else {
+        row_x_gradient.narrow(0, begin, count).copy_(dx);
+      }
+    });
+    if (!one_choice) at::Tensor(x_gradient).index_add_(0, token, row_x_gradient);
+    const at::Tensor gate_gradient =
+        at::zeros(context->saved_data["gate_shape"].toIntVector(), gate_type);
+    gate_gradient.view(-1).index_copy_(0, choice, row_gate_gradient);
+    return {x_gradient,   gate_gradient, at::Tensor(), at::Tensor(),
+            at::Tensor(), at::Tensor(),  at::Tensor(), at::Tensor()};
+  }
+
+ private:
+  static void store(const std::pair<at::Tensor, bool>& into, int64_t e, const at::Tensor& gradient) {
+    at::Tensor slice = into.first.select(0, e);
+    if (into.second) {
+      slice.add_(gradient);
+    } else {
+      slice.copy_(gradient);
+    }
+  }
+  static void zero_idle_experts(const at::Tensor& buffer, const std::vector<int64_t>& offsets) {
+    for (int64_t e = 0; e + 1 < static_cast<int64_t>(offsets.size()); ++e) {
+      if (rows_of(offsets, e).count == 0) buffer.select(0, e).zero_();
+    }
+  }
+};
+
+}  // namespace
+
+at::Tensor expert_feed_forward(const at::Tensor& x, const RoutingPlan& plan, Parameter& wi,
+                               Parameter& wo, const ExpertOptions& options) {
+  return ExpertFeedForward::apply(x, plan.gate, wi.value(), wo.value(), &wi, &wo, plan, options);
+}
+
+}  // namespace switchyard::ops

@@ -1,0 +1,82 @@
+#include "ops/reference.h"
+
+#include "ops/activations.h"
+
+namespace switchyard::reference {
+namespace {
+
+// Softmax, norms and losses run in float32, or in float64 when a test asks for it.
+at::ScalarType wide(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+}  // namespace
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& scale, double epsilon) {
+  const at::Tensor wide_x = x.to(wide(x));
+  const at::Tensor normed = wide_x * at::rsqrt(wide_x.square().mean(-1, /*keepdim=*/true) + epsilon);
+  return (normed * scale.to(wide(x))).to(x.scalar_type());
+}
+
+at::Tensor attention(const ops::AttentionInput& in) {
+  const int64_t s = in.query.size(1);
+  const int64_t t = in.key.size(1);
+  const at::ScalarType type = wide(in.query);
+  const at::Tensor q = in.query.transpose(1, 2).to(type);  // [B, H, S, K]
+  const at::Tensor k = in.key.transpose(1, 2).to(type);
+  const at::Tensor v = in.value.transpose(1, 2).to(type);
+  at::Tensor scores = at::matmul(q, k.transpose(-1, -2));  // [B, H, S, T]
+  const auto index = at::TensorOptions(at::kLong).device(q.device());
+  const at::Tensor rows = at::arange(s, index).unsqueeze(1);
+  const at::Tensor columns = at::arange(t, index).unsqueeze(0);
+  if (in.offset_bias.defined()) {
+    const at::Tensor offsets = (columns - rows + (s - 1)).reshape(-1);
+    scores = scores + in.offset_bias.to(type).index_select(1, offsets).view({-1, s, t});
+  }
+  at::Tensor visible = at::ones({1, 1, s, t}, index.dtype(at::kBool));
+  if (in.causal) visible = visible & (columns <= rows + (t - s));
+  if (in.query_segments.defined()) {
+    visible = visible & (in.query_segments.unsqueeze(2) == in.key_segments.unsqueeze(1)).unsqueeze(1);
+  }
+  scores = scores.masked_fill(visible.logical_not(), -std::numeric_limits<double>::infinity());
+  const at::Tensor any = visible.any(-1, /*keepdim=*/true);
+  // A row that sees nothing would be 0 / 0.
+  scores = scores.masked_fill(any.logical_not(), 0.0);
+  const at::Tensor probabilities = at::softmax(scores, -1) * any.to(type);
+  return at::matmul(probabilities, v).transpose(1, 2).to(in.query.scalar_type());
+}
+
+at::Tensor expert_feed_forward(const at::Tensor& x, const RoutingPlan& plan, const at::Tensor& wi,
+                               const at::Tensor& wo, const ops::ExpertOptions& options) {
+  at::Tensor out = at::zeros_like(x);
+  for (int64_t e = 0; e < plan.num_experts; ++e) {
+    const int64_t begin = plan.offsets[static_cast<size_t>(e)];
+    const int64_t count = plan.offsets[static_cast<size_t>(e) + 1] - begin;
+    if (count == 0) continue;
+    const at::Tensor choices = plan.row_choice.narrow(0, begin, count);
+    const at::Tensor tokens = choices.floor_divide(plan.num_choices);
+    const at::Tensor rows = x.index_select(0, tokens);
+    const at::Tensor pre = at::mm(rows, wi.select(0, e).t());
+    at::Tensor hidden = options.gated ? ops::geglu(pre) : at::relu(pre);
+    if (options.dropout > 0) {
+      hidden = ops::expert_dropout(hidden, choices, options.dropout, options.dropout_stream);
+    }
+    const at::Tensor y = at::mm(hidden, wo.select(0, e).t());
+    const at::Tensor gate = plan.gate.reshape(-1).index_select(0, choices).unsqueeze(1);
+    out = out.index_add(0, tokens, y * gate.to(y.scalar_type()));
+  }
+  return out;
+}
+
+CrossEntropy cross_entropy(const at::Tensor& hidden, const at::Tensor& table,
+                           const at::Tensor& targets, double scale) {
+  const at::Tensor logits = at::mm(hidden, table.t()).to(wide(hidden)) * scale;
+  const at::Tensor real = targets.gt(0);
+  const at::Tensor log_z = at::logsumexp(logits, {-1});
+  const at::Tensor picked = logits.gather(1, targets.unsqueeze(1)).squeeze(1);
+  const at::Tensor log_probs = at::where(real, picked - log_z, at::zeros_like(picked));
+  return {-log_probs.sum(), at::where(real, log_z.square(), at::zeros_like(log_z)).sum(),
+          (logits.argmax(-1).eq(targets) & real).sum(), log_probs.detach()};
+}
+
+}  // namespace switchyard::reference

@@ -1,0 +1,27 @@
+// Plain LibTorch versions of the ops: slow, obviously right, any float type, gradients by autograd.
+// Tests compare the fused ops with them; machines without the fused kernels run them.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "ops/ops.h"
+
+namespace switchyard::reference {
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& scale, double epsilon);
+
+/// Forms the [S, T] bias and mask tensors.
+at::Tensor attention(const ops::AttentionInput& input);
+
+/// A loop over the tokens' experts with index_select and index_add; gradients of all arguments.
+at::Tensor expert_feed_forward(const at::Tensor& x, const RoutingPlan& plan, const at::Tensor& wi,
+                               const at::Tensor& wo, const ops::ExpertOptions& options);
+
+struct CrossEntropy {
+  at::Tensor loss_sum, z_sum, correct, token_log_probs;
+};
+/// Forms the logits [N, V] in float32 (float64 for float64 input).
+CrossEntropy cross_entropy(const at::Tensor& hidden, const at::Tensor& table,
+                           const at::Tensor& targets, double scale);
+
+}  // namespace switchyard::reference
