@@ -19,25 +19,29 @@ using torch::autograd::variable_list;
 class StreamDropout : public torch::autograd::Function<StreamDropout> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, double rate,
-                            std::string stream_bytes) {
+                            std::string stream_bytes, int64_t first_row) {
     context->saved_data["rate"] = rate;
+    context->saved_data["first_row"] = first_row;
     context->saved_data["stream"] = stream_bytes;
-    return x * mask_for(x, rate, stream_bytes);
+    return x * mask_for(x, rate, stream_bytes, first_row);
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const at::Tensor& gradient = gradients[0];
     const double rate = context->saved_data["rate"].toDouble();
-    return {gradient * mask_for(gradient, rate, context->saved_data["stream"].toStringRef()),
-            at::Tensor(), at::Tensor()};
+    const at::Tensor mask =
+        mask_for(gradient, rate, context->saved_data["stream"].toStringRef(),
+                 context->saved_data["first_row"].toInt());
+    return {gradient * mask, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 
  private:
-  static at::Tensor mask_for(const at::Tensor& x, double rate, const std::string& bytes) {
+  static at::Tensor mask_for(const at::Tensor& x, double rate, const std::string& bytes,
+                             int64_t first_row) {
     RandomStream stream(0, 0);
     static_assert(std::is_trivially_copyable_v<RandomStream>);
     std::memcpy(&stream, bytes.data(), sizeof stream);
     const at::Tensor flat = x.reshape({-1, x.size(-1)});
-    const at::Tensor keys = at::arange(flat.size(0), at::kLong);
+    const at::Tensor keys = at::arange(first_row, first_row + flat.size(0), at::kLong);
     return dropout_mask(flat, keys, rate, stream).view(x.sizes());
   }
 };
@@ -76,9 +80,10 @@ at::Tensor expert_dropout(const at::Tensor& hidden, const at::Tensor& choices, d
   return hidden * dropout_mask(hidden.detach(), choices, rate, stream);
 }
 
-at::Tensor dropout(const at::Tensor& x, double rate, const RandomStream& stream) {
+at::Tensor dropout(const at::Tensor& x, double rate, const RandomStream& stream,
+                   int64_t first_row) {
   if (rate <= 0) return x;
-  return StreamDropout::apply(x, rate, to_bytes(stream));
+  return StreamDropout::apply(x, rate, to_bytes(stream), first_row);
 }
 
 at::Tensor relu(const at::Tensor& x) { return at::relu(x); }

@@ -81,6 +81,7 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
     const at::Tensor out = at::zeros_like(x);
     at::Tensor scaled;
     if (plan.num_choices > 1) scaled = at::empty_like(y);
+    const int64_t first_choice = options.first_token * plan.num_choices;
     for_each_expert(plan.offsets, [&](int64_t e) {
       const auto [begin, count] = rows_of(plan.offsets, e);
       const at::Tensor tokens = token.narrow(0, begin, count);
@@ -91,8 +92,8 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
       // ReLU's own output is enough for its gradient, so it may overwrite.
       at::Tensor hidden = options.gated ? geglu(own_pre) : own_pre.relu_();
       if (options.dropout > 0) {
-        hidden = expert_dropout(hidden, plan.row_choice.narrow(0, begin, count), options.dropout,
-                                options.dropout_stream);
+        hidden = expert_dropout(hidden, plan.row_choice.narrow(0, begin, count) + first_choice,
+                                options.dropout, options.dropout_stream);
       }
       at::Tensor own_y = y.narrow(0, begin, count);
       at::mm_out(own_y, hidden, wo->compute().select(0, e).t());
@@ -109,6 +110,7 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
     context->saved_data["offsets"] = plan.offsets;
     context->saved_data["gated"] = options.gated;
     context->saved_data["dropout"] = options.dropout;
+    context->saved_data["first_choice"] = first_choice;
     context->saved_data["stream"] = std::string(
         reinterpret_cast<const char*>(&options.dropout_stream), sizeof options.dropout_stream);
     context->saved_data["gate_shape"] = gate.sizes().vec();
@@ -123,6 +125,7 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
     const std::vector<int64_t> offsets = context->saved_data["offsets"].toIntVector();
     const bool gated = context->saved_data["gated"].toBool();
     const double rate = context->saved_data["dropout"].toDouble();
+    const int64_t first_choice = context->saved_data["first_choice"].toInt();
     RandomStream stream(0, 0);
     std::memcpy(&stream, context->saved_data["stream"].toStringRef().data(), sizeof stream);
     const auto saved = context->get_saved_variables();
@@ -152,7 +155,7 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
       at::Tensor hidden = gated ? geglu(own_pre) : own_pre;
       at::Tensor mask;
       if (rate > 0) {
-        mask = dropout_mask(hidden, choice.narrow(0, begin, count), rate, stream);
+        mask = dropout_mask(hidden, choice.narrow(0, begin, count) + first_choice, rate, stream);
         hidden = hidden * mask;
       }
       store(wo_gradient, e, at::mm(dy.t(), hidden));

@@ -24,8 +24,10 @@ at::Tensor rms_norm(const at::Tensor& x, Parameter& scale, double epsilon);
 at::Tensor embedding(const at::Tensor& ids, Parameter& table);
 
 /// Zeroes each element with probability `rate` and scales the rest by 1 / (1 - rate). The mask is
-/// drawn again in backward from `stream`, element i using draw i. rate 0: x itself.
-at::Tensor dropout(const at::Tensor& x, double rate, const RandomStream& stream);
+/// drawn again in backward from `stream`: row r of x [..., W] uses the draws of row first_row + r, so
+/// a batch gets the same mask however it is split. rate 0: x itself.
+at::Tensor dropout(const at::Tensor& x, double rate, const RandomStream& stream,
+                   int64_t first_row = 0);
 
 /// ReLU(x) or, for GEGLU, gelu_tanh(a) * b with [a | b] = the two halves of the last axis of x.
 at::Tensor relu(const at::Tensor& x);
@@ -50,6 +52,7 @@ struct ExpertOptions {
   bool gated = false;
   double dropout = 0.0;
   RandomStream dropout_stream{0, kRandomDropout};
+  int64_t first_token = 0;  // index of token 0 in the global batch: keys its dropout
 };
 at::Tensor expert_feed_forward(const at::Tensor& x, const RoutingPlan& plan, Parameter& wi,
                                Parameter& wo, const ExpertOptions& options);

@@ -59,7 +59,8 @@ at::Tensor expert_feed_forward(const at::Tensor& x, const RoutingPlan& plan, con
     const at::Tensor pre = at::mm(rows, wi.select(0, e).t());
     at::Tensor hidden = options.gated ? ops::geglu(pre) : at::relu(pre);
     if (options.dropout > 0) {
-      hidden = ops::expert_dropout(hidden, choices, options.dropout, options.dropout_stream);
+      hidden = ops::expert_dropout(hidden, choices + options.first_token * plan.num_choices,
+                                   options.dropout, options.dropout_stream);
     }
     const at::Tensor y = at::mm(hidden, wo.select(0, e).t());
     const at::Tensor gate = plan.gate.reshape(-1).index_select(0, choices).unsqueeze(1);

@@ -1,0 +1,32 @@
+// T5's multi-head attention: no biases, no 1/sqrt(d_kv), output projection back to D (research
+// note 6). B: sequences, S: queries, T: keys, D: d_model, H: heads, K: d_kv.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <string>
+
+#include "model/config.h"
+#include "model/parameter_set.h"
+
+namespace switchyard {
+
+class AttentionLayer {
+ public:
+  /// Creates `prefix.{q,k,v,o}.weight`.
+  AttentionLayer(ParameterSet& parameters, const std::string& prefix, const ModelConfig& config);
+
+  struct Masking {
+    at::Tensor offset_bias;  // [H, S + T - 1] or undefined
+    bool causal = false;
+    at::Tensor query_segments, key_segments;  // [B, S], [B, T] or undefined
+  };
+  /// x [B, S, D] attends to memory [B, T, D] (x itself in self-attention) -> [B, S, D].
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& memory, const Masking& masking) const;
+
+ private:
+  int64_t num_heads_, d_kv_;
+  Parameter *q_, *k_, *v_, *o_;
+};
+
+}  // namespace switchyard

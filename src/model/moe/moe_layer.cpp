@@ -1,0 +1,140 @@
+#include "model/moe/moe_layer.h"
+
+#include <ATen/Parallel.h>
+
+#include "base/hash.h"
+#include "model/layers/feed_forward.h"
+#include "model/moe/router_losses.h"
+#include "ops/ops.h"
+#include "ops/parameter_bridge.h"
+
+namespace switchyard {
+namespace {
+
+/// [T, D] float32 factors uniform in [1 - jitter, 1 + jitter), keyed by global token and feature.
+at::Tensor jitter_factors(int64_t tokens, int64_t width, int64_t first_token, double jitter,
+                          const RandomStream& stream) {
+  const at::Tensor factors = at::empty({tokens, width}, at::kFloat);
+  float* out = factors.mutable_data_ptr<float>();
+  const auto low = static_cast<float>(1.0 - jitter);
+  const auto span = static_cast<float>(2.0 * jitter);
+  const int64_t draws = (width + 3) / 4;
+  at::parallel_for(0, tokens, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t first_draw = (first_token + t) * draws;
+      for (int64_t i = 0; i < width; i += 4) {
+        const Philox4 words = stream.draw(static_cast<uint64_t>(first_draw + i / 4));
+        for (int64_t j = i; j < std::min(i + 4, width); ++j) {
+          out[t * width + j] = low + span * to_unit_float(words[static_cast<size_t>(j - i)]);
+        }
+      }
+    }
+  });
+  return factors;
+}
+
+RoutingStats measure(const std::string& layer, const RoutingPlan& plan, const at::Tensor& logits,
+                     const RouterInput& input) {
+  const c10::NoGradGuard no_grad;
+  RoutingStats stats;
+  stats.layer = layer;
+  stats.calls = 1;
+  stats.load.assign(static_cast<size_t>(plan.num_experts), 0.0);
+  const int64_t* expert = plan.expert.const_data_ptr<int64_t>();
+  const int64_t stride = plan.num_choices;
+  for (int64_t t = 0; t < plan.num_tokens; ++t) {
+    if (expert[t * stride] < 0) continue;
+    stats.tokens += 1;
+    stats.load[static_cast<size_t>(expert[t * stride])] += 1;
+  }
+  // A token is dropped when none of its choices was kept.
+  const at::Tensor served = plan.kept.any(1);
+  stats.dropped = stats.tokens - served.sum().item<double>();
+  const at::Tensor wide_logits = logits.detach().to(at::kFloat);
+  const at::Tensor p = input.probabilities.detach().to(at::kFloat);
+  at::Tensor entropy = at::logsumexp(wide_logits, {-1}) - (p * wide_logits).sum(-1);
+  at::Tensor confidence = plan.gate.detach().select(1, 0).to(at::kFloat);
+  if (input.valid.defined()) {
+    entropy = entropy.masked_select(input.valid);
+    confidence = confidence.masked_select(input.valid);
+  }
+  stats.entropy_sum = entropy.sum().item<double>();
+  stats.confidence_sum = confidence.sum().item<double>();
+  return stats;
+}
+
+}  // namespace
+
+MoeLayer::MoeLayer(ParameterSet& parameters, const std::string& prefix, const std::string& layer,
+                   const ModelConfig& config)
+    : config_(config.moe),
+      layer_(layer),
+      layer_key_(hash64(layer)),
+      gated_(config.gated()),
+      dropout_(config.moe.expert_dropout),
+      router_(make_router(config.moe)) {
+  const int64_t experts = config_.num_experts;
+  const int64_t inner = (gated_ ? 2 : 1) * config.d_ff;
+  classifier_ = &parameters.create(prefix + ".router.classifier.weight", {experts, config.d_model},
+                                   scaled_init(config, config.d_model));
+  if (parameters.precision() == Precision::kBfloat16Selective) {
+    classifier_->set_compute_type(at::kFloat);
+  }
+  wi_ = &parameters.create(prefix + ".experts.wi.weight", {experts, inner, config.d_model},
+                           scaled_init(config, config.d_model), experts);
+  wo_ = &parameters.create(prefix + ".experts.wo.weight", {experts, config.d_model, config.d_ff},
+                           scaled_init(config, config.d_ff), experts);
+}
+
+at::Tensor MoeLayer::router_logits(const MoeInput& input, const at::Tensor& tokens) const {
+  at::Tensor r = tokens.to(classifier_->compute().scalar_type());
+  if (input.training && config_.jitter > 0) {
+    const RandomStream stream(input.seed, kRandomJitter, input.step, layer_key_);
+    const int64_t first_token = input.first_sequence * input.x.size(1);
+    r = r * jitter_factors(r.size(0), r.size(1), first_token, config_.jitter, stream)
+                .to(r.scalar_type());
+  }
+  return ops::linear(r, *classifier_);
+}
+
+RouterInput MoeLayer::make_router_input(const MoeInput& input, const at::Tensor& logits) const {
+  RouterInput routing;
+  routing.probabilities = at::softmax(logits, -1);
+  if (input.segments.defined()) routing.valid = input.segments.reshape(-1).gt(0);
+  routing.training = input.training;
+  const int64_t sequences = input.x.size(0), length = input.x.size(1);
+  const int64_t group = config_.group_sequences;
+  // Groups are slices of the global batch, so the first one here may be the rest of one.
+  int64_t begin = 0;
+  while (begin < sequences) {
+    const int64_t end = std::min(sequences, begin + group - (input.first_sequence + begin) % group);
+    routing.group_ends.push_back(end * length);
+    routing.capacity.push_back(expert_capacity(config_, (end - begin) * length, input.training));
+    begin = end;
+  }
+  return routing;
+}
+
+MoeOutput MoeLayer::forward(const MoeInput& input) const {
+  const at::Tensor tokens = input.x.reshape({-1, input.x.size(-1)});  // [T, D]
+  const at::Tensor logits = router_logits(input, tokens);             // [T, E]
+  const RouterInput routing = make_router_input(input, logits);
+  MoeOutput output;
+  output.plan = router_->route(routing);
+  ops::ExpertOptions options;
+  options.gated = gated_;
+  options.dropout = input.training ? dropout_ : 0.0;
+  options.dropout_stream = RandomStream(input.seed, kRandomDropout, input.step, layer_key_);
+  options.first_token = input.first_sequence * input.x.size(1);
+  output.y = ops::expert_feed_forward(tokens, output.plan, *wi_, *wo_, options)
+                 .view(input.x.sizes());
+  output.balance = balance_loss(routing.probabilities, output.plan.expert.select(1, 0).contiguous(),
+                                routing.group_ends);
+  output.router_z = router_z_loss(logits, routing.valid);
+  output.stats = measure(layer_, output.plan, logits, routing);
+  output.stats.balance = output.balance.item<double>();
+  output.stats.router_z = output.router_z.item<double>();
+  return output;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,59 @@
+// The Switch layer (paper section 2): route -> dispatch -> experts -> combine. Takes the place of a
+// block's feed-forward. B: sequences, S: positions, T = B * S tokens, D: d_model, F: d_ff, E: experts.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <string>
+
+#include "base/random.h"
+#include "model/config.h"
+#include "model/moe/router.h"
+#include "model/moe/routing_stats.h"
+#include "model/parameter_set.h"
+
+namespace switchyard {
+
+struct MoeInput {
+  at::Tensor x;         // [B, S, D], after the block's norm
+  at::Tensor segments;  // [B, S] int64, 0 = padding; undefined: all real
+  int64_t first_sequence = 0;
+  bool training = false;
+  uint64_t seed = 1, step = 0;
+};
+
+struct MoeOutput {
+  at::Tensor y;        // [B, S, D]; 0 for dropped tokens and padding
+  at::Tensor balance;  // float32 scalar, before its factor
+  at::Tensor router_z; // float32 scalar, before its factor
+  RoutingPlan plan;
+  RoutingStats stats;
+};
+
+class MoeLayer {
+ public:
+  /// Creates `prefix.router.classifier.weight` [E, D], `prefix.experts.wi.weight` [E, F, D]
+  /// (2F when gated) and `prefix.experts.wo.weight` [E, D, F]. `layer` names it in statistics and,
+  /// hashed, keys its random numbers.
+  MoeLayer(ParameterSet& parameters, const std::string& prefix, const std::string& layer,
+           const ModelConfig& config);
+
+  /// Selective precision (section 2.4): whatever the type of x, the router's input, logits, softmax
+  /// and losses are float32, unless the precision is plain "bf16".
+  MoeOutput forward(const MoeInput& input) const;
+
+ private:
+  RouterInput make_router_input(const MoeInput& input, const at::Tensor& logits) const;
+  at::Tensor router_logits(const MoeInput& input, const at::Tensor& tokens) const;
+
+  MoeConfig config_;
+  std::string layer_;
+  uint64_t layer_key_;
+  bool gated_;
+  double dropout_;
+  std::unique_ptr<Router> router_;
+  Parameter *classifier_, *wi_, *wo_;
+};
+
+}  // namespace switchyard
