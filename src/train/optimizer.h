@@ -1,0 +1,49 @@
+// Optimizers over a ParameterSet: Adafactor (Shazeer and Stern 2018, as T5 uses it; research note
+// 4.3) and AdamW (Loshchilov and Hutter 2019). Each parameter is updated in one pass that also
+// refreshes its compute copy. Not thread-safe; the kernels use the threads of the OpenMP pool.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/parameter_set.h"
+#include "train/recipe.h"
+
+namespace switchyard {
+
+/// A tensor of the optimizer's state. Aliases the live one: writing into it sets the state.
+struct OptimizerTensor {
+  std::string name;  // the parameter's name plus ".first_moment", ".second_moment", ...
+  at::Tensor tensor;
+};
+
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+
+  /// Updates every parameter that has a gradient, from gradient * gradient_scale. Gradients stay.
+  virtual void step(double learning_rate, double gradient_scale) = 0;
+
+  /// Everything but steps_done() that the next step depends on, in a fixed order.
+  virtual std::vector<OptimizerTensor> state() = 0;
+  /// Updates made so far; decides bias correction and decay.
+  int64_t steps_done() const { return steps_done_; }
+  void set_steps_done(int64_t steps) { steps_done_ = steps; }
+
+ protected:
+  int64_t steps_done_ = 0;
+};
+
+/// `parameters` must outlive the optimizer. The state is allocated here, zeros.
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, ParameterSet& parameters);
+
+/// Euclidean norm over all gradients, summed in double.
+double gradient_norm(const ParameterSet& parameters);
+
+/// Factor that brings a gradient of norm `norm` to at most `clip_norm` (0: no limit).
+double clip_factor(double norm, double clip_norm);
+
+}  // namespace switchyard

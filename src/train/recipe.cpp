@@ -1,0 +1,174 @@
+#include "train/recipe.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/format.h"
+
+namespace switchyard {
+namespace {
+
+constexpr int64_t kMaxSteps = int64_t{1} << 40;
+constexpr int64_t kMaxSequences = int64_t{1} << 30;
+
+// Keys that a run may change when it goes on.
+constexpr std::array<std::string_view, 11> kFreeKeys = {
+    "data.validation",        "data.loader_threads",   "train.steps",
+    "train.log_every",        "train.evaluate_every",  "train.evaluate_sequences",
+    "train.checkpoint_every", "train.keep_checkpoints", "train.max_minutes",
+    "train.tensorboard",      "train.micro_batch_sequences"};
+
+void check_batches(const Recipe& recipe, const std::string& where) {
+  const int64_t batch = recipe.train.batch_sequences;
+  const int64_t micro = recipe.train.micro_batch();
+  if (micro > batch || batch % micro != 0) {
+    throw usage_error(format("train.micro_batch_sequences = {} does not divide "
+                             "train.batch_sequences = {}", micro, batch),
+                      where, "give a divisor of the batch, or 0 for the whole batch");
+  }
+  const int64_t group = recipe.model.moe.group_sequences;
+  const bool one_group = micro == batch && batch <= group;
+  if (recipe.model.moe.num_experts > 0 && !one_group && micro % group != 0) {
+    throw usage_error(
+        format("model.moe.group_sequences = {} does not divide the {} sequences of {}", group, micro,
+               micro == batch ? "train.batch_sequences" : "train.micro_batch_sequences"),
+        where, "a routing group is a fixed slice of the batch: give a divisor");
+  }
+}
+
+void check_available(const Recipe& recipe, const std::string& where) {
+  if (recipe.objective.kind != "span_corruption") {
+    throw usage_error(format("objective.kind = \"{}\" is not available in this version",
+                             recipe.objective.kind),
+                      where, "use \"span_corruption\"");
+  }
+  const MeshConfig& mesh = recipe.mesh;
+  if (mesh.data * mesh.expert * mesh.model != 1) {
+    throw usage_error(format("a mesh of {} x {} x {} ranks is not available in this version",
+                             mesh.data, mesh.expert, mesh.model),
+                      where, "set mesh.data, mesh.expert and mesh.model to 1");
+  }
+}
+
+}  // namespace
+
+void ObjectiveConfig::list_fields(FieldList& f) {
+  f.choice("kind", &kind, {"span_corruption", "seq2seq", "distill"}, "what the model learns");
+  f.number("logit_z_loss", &logit_z_loss, 0, 1e3,
+           "factor of (log Z)^2 over the vocabulary in the loss; T5: 1e-4");
+}
+
+void OptimizerConfig::list_fields(FieldList& f) {
+  f.choice("kind", &kind, {"adafactor", "adamw"}, "adafactor: T5's, little memory");
+  f.number("learning_rate", &learning_rate, 0, 1e3,
+           "peak rate; about 0.01 for adafactor (relative to the weights), 0.001 for adamw");
+  f.choice("schedule", &schedule, {"constant", "linear", "cosine", "inverse_sqrt"},
+           "how the rate changes after the warm-up");
+  f.integer("warmup_steps", &warmup_steps, 0, kMaxSteps,
+            "steps of rising rate; inverse_sqrt: steps before the rate falls");
+  f.flag("inverse_sqrt_ramp", &inverse_sqrt_ramp,
+         "inverse_sqrt: rise from 0 during the warm-up; false: at the peak at once, as T5");
+  f.number("final_rate_factor", &final_rate_factor, 0, 1,
+           "linear and cosine: share of learning_rate left at the end");
+  f.integer("decay_steps", &decay_steps, 0, kMaxSteps,
+            "linear and cosine: step at which the end is reached; 0: train.steps");
+  f.number("clip_norm", &clip_norm, 0, 1e9, "largest global gradient norm; 0: not clipped");
+  f.number("weight_decay", &weight_decay, 0, 1e3,
+           "decoupled decay of matrices, times the scheduled rate");
+  f.number("beta1", &beta1, 0, 0.999999, "adamw: decay of the first moment");
+  f.number("beta2", &beta2, 0, 0.999999999, "adamw: decay of the second moment");
+  f.number("epsilon", &epsilon, 1e-30, 1, "adamw: added to the root of the second moment");
+  f.number("decay_exponent", &decay_exponent, 0.01, 1,
+           "adafactor: second moment decays by 1 - step^-decay_exponent");
+  f.integer("min_dim_factored", &min_dim_factored, 1, int64_t{1} << 40,
+            "adafactor: matrices with both axes this long keep row and column means only");
+  f.number("clip_threshold", &clip_threshold, 1e-3, 1e9,
+           "adafactor: largest root mean square of a matrix's update");
+  f.flag("scale_parameter", &scale_parameter,
+         "adafactor: multiply the rate by max(0.001, root mean square of the matrix)");
+}
+
+void TrainConfig::list_fields(FieldList& f) {
+  f.integer("steps", &steps, 1, kMaxSteps, "optimizer steps of the whole run; may be raised later");
+  f.integer("batch_sequences", &batch_sequences, 1, kMaxSequences, "sequences of one step");
+  f.integer("micro_batch_sequences", &micro_batch_sequences, 0, kMaxSequences,
+            "sequences of one forward pass (less memory, same gradient); 0: whole batch");
+  f.choice("precision", &precision, {"bf16-selective", "bf16", "fp32"},
+           "arithmetic; bf16-selective: bfloat16 with float32 router, softmax and losses");
+  f.integer("seed", &seed, 0, int64_t{1} << 62, "of initialization, data order, masks and jitter");
+  f.integer("log_every", &log_every, 1, kMaxSteps, "steps between lines of metrics");
+  f.integer("evaluate_every", &evaluate_every, 0, kMaxSteps,
+            "steps between evaluations; 0: at the end only");
+  f.integer("evaluate_sequences", &evaluate_sequences, 1, kMaxSequences,
+            "held-out sequences of an evaluation, always the same ones");
+  f.integer("checkpoint_every", &checkpoint_every, 0, kMaxSteps,
+            "steps between checkpoints; 0: at the end only");
+  f.integer("keep_checkpoints", &keep_checkpoints, 0, kMaxSteps,
+            "newest checkpoints to keep; 0: all");
+  f.number("max_minutes", &max_minutes, 0, 1e9,
+           "save and end after this time; 0: no limit. Run again to go on");
+  f.flag("tensorboard", &tensorboard, "write event files for TensorBoard");
+}
+
+void MeshConfig::list_fields(FieldList& f) {
+  f.integer("data", &data, 1, 1 << 20, "ranks that split the batch");
+  f.integer("expert", &expert, 1, 1 << 20, "ranks that split the experts");
+  f.integer("model", &model, 1, 1 << 20, "ranks that split each matrix");
+}
+
+void Recipe::list_fields(FieldList& fields) {
+  fields.section("model", model);
+  fields.section("data", data);
+  fields.section("objective", objective);
+  fields.section("optimizer", optimizer);
+  fields.section("train", train);
+  fields.section("mesh", mesh);
+}
+
+std::string Recipe::to_toml(bool with_help) const {
+  Recipe copy = *this;
+  FieldList fields;
+  copy.list_fields(fields);
+  return fields.to_toml(with_help);
+}
+
+void Recipe::validate(const std::string& where) const {
+  model.validate(where);
+  check_batches(*this, where);
+  check_available(*this, where);
+  if (optimizer.decay_steps > 0 && optimizer.decay_steps <= optimizer.warmup_steps) {
+    throw usage_error(format("optimizer.decay_steps = {} is not after warmup_steps = {}",
+                             optimizer.decay_steps, optimizer.warmup_steps),
+                      where, "give a later step, or 0 for train.steps");
+  }
+}
+
+Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides) {
+  Recipe recipe;
+  FieldList fields;
+  recipe.list_fields(fields);
+  if (!path.empty()) fields.read_toml_file(path);
+  for (const std::string& assignment : overrides) fields.set(assignment);
+  recipe.validate(path.empty() ? "recipe" : path);
+  return recipe;
+}
+
+std::vector<RecipeDifference> run_differences(const Recipe& ours, const Recipe& theirs) {
+  Recipe a = ours, b = theirs;
+  FieldList fields_a, fields_b;
+  a.list_fields(fields_a);
+  b.list_fields(fields_b);
+  std::vector<RecipeDifference> differences;
+  for (size_t i = 0; i < fields_a.fields().size(); ++i) {
+    const std::string& key = fields_a.fields()[i].key;
+    if (std::find(kFreeKeys.begin(), kFreeKeys.end(), key) != kFreeKeys.end()) continue;
+    const std::string left = fields_a.fields()[i].to_toml();
+    const std::string right = fields_b.fields()[i].to_toml();
+    if (left != right) differences.push_back({key, left, right});
+  }
+  return differences;
+}
+
+}  // namespace switchyard

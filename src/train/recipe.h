@@ -1,0 +1,106 @@
+// Recipe: everything that decides a run, one struct per section of the TOML file. The field lists
+// drive reading, `--set section.key=value`, checks, `train --print-recipe` and the recipe.toml that a
+// run directory keeps.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/field_list.h"
+#include "data/config.h"
+#include "model/config.h"
+
+namespace switchyard {
+
+/// What the model learns.
+struct ObjectiveConfig {
+  std::string kind = "span_corruption";  // or "seq2seq", "distill"
+  double logit_z_loss = 0.0;             // factor of the vocabulary's (log Z)^2
+
+  void list_fields(FieldList& fields);
+};
+
+/// How weights move. Defaults are T5's (research note 4.3): Adafactor, no momentum, no decay.
+struct OptimizerConfig {
+  std::string kind = "adafactor";  // or "adamw"
+  double learning_rate = 0.01;     // peak of the schedule
+  std::string schedule = "inverse_sqrt";  // constant, linear, cosine, inverse_sqrt (train/schedule.h)
+  int64_t warmup_steps = 1000;
+  bool inverse_sqrt_ramp = false;  // inverse_sqrt: rise from 0 in the warm-up; false: T5's plateau
+  double final_rate_factor = 0.0;  // linear, cosine: share of learning_rate at the end
+  int64_t decay_steps = 0;         // linear, cosine: step of the end; 0: train.steps
+  double clip_norm = 0.0;          // global gradient norm at most; 0: not clipped
+  double weight_decay = 0.0;       // decoupled, times the scheduled rate; matrices only
+  // AdamW
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  // Adafactor
+  double decay_exponent = 0.8;     // beta2 of step t is 1 - t^-decay_exponent
+  int64_t min_dim_factored = 128;  // both axes at least this long: row and column means are kept
+  double clip_threshold = 1.0;     // root mean square of a matrix's update at most, before the rate
+  bool scale_parameter = true;     // the rate is relative to a matrix's root mean square
+
+  void list_fields(FieldList& fields);
+};
+
+/// Length, batches and bookkeeping of a run.
+struct TrainConfig {
+  int64_t steps = 2000;
+  int64_t batch_sequences = 64;      // global
+  int64_t micro_batch_sequences = 0; // sequences of one forward pass; 0: the whole batch
+  std::string precision = "bf16-selective";
+  int64_t seed = 1;
+  int64_t log_every = 10;            // steps
+  int64_t evaluate_every = 250;      // steps; 0: at the end only
+  int64_t evaluate_sequences = 256;  // the first ones of the validation stream
+  int64_t checkpoint_every = 500;    // steps; 0: at the end only
+  int64_t keep_checkpoints = 3;      // newest ones; 0: all
+  double max_minutes = 0.0;          // of this process; 0: no limit. Saves, then ends well
+  bool tensorboard = true;
+
+  void list_fields(FieldList& fields);
+  int64_t micro_batch() const {
+    return micro_batch_sequences > 0 ? micro_batch_sequences : batch_sequences;
+  }
+};
+
+/// Ranks along each axis of the mesh.
+struct MeshConfig {
+  int64_t data = 1;
+  int64_t expert = 1;
+  int64_t model = 1;
+
+  void list_fields(FieldList& fields);
+};
+
+struct Recipe {
+  ModelConfig model;
+  DataConfig data;
+  ObjectiveConfig objective;
+  OptimizerConfig optimizer;
+  TrainConfig train;
+  MeshConfig mesh;
+
+  void list_fields(FieldList& fields);
+  /// Complete TOML, with each key's help as a comment if `with_help`.
+  std::string to_toml(bool with_help = false) const;
+  /// Checks what single ranges cannot: sizes that must divide one another, parts not there yet.
+  /// `where` names the recipe in errors. Throws Error(kUsage).
+  void validate(const std::string& where) const;
+};
+
+/// Reads the recipe at `path` ("": defaults), applies `overrides` ("section.key=value") in order and
+/// validates the result. Throws Error(kUsage) naming file, line, key and the nearest known key.
+Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides = {});
+
+/// A key whose values differ between two recipes, as they stand in TOML.
+struct RecipeDifference {
+  std::string key, ours, theirs;
+};
+/// Keys that make `ours` and `theirs` two different runs: all but how long it runs, how often it
+/// reports and saves, what it evaluates on and how it splits a batch.
+std::vector<RecipeDifference> run_differences(const Recipe& ours, const Recipe& theirs);
+
+}  // namespace switchyard

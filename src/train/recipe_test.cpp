@@ -1,0 +1,112 @@
+#include "train/recipe.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/format.h"
+
+namespace switchyard {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class RecipeFile : public testing::Test {
+ protected:
+  RecipeFile() : path_(testing::TempDir() + format("recipe-{}.toml", ::getpid())) {}
+  ~RecipeFile() override { std::filesystem::remove(path_); }
+
+  Recipe load(const std::string& text, const std::vector<std::string>& overrides = {}) {
+    write_file(path_, text);
+    return load_recipe(path_, overrides);
+  }
+  std::string failure(const std::string& text, const std::vector<std::string>& overrides = {}) {
+    try {
+      load(text, overrides);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.exit_code(), 2);
+      return error.what();
+    }
+    return "no error";
+  }
+  std::string path_;
+};
+
+TEST_F(RecipeFile, ReadsSectionsAndOverrides) {
+  const Recipe recipe = load(R"(
+[model]
+d_model = 128
+[model.moe]
+num_experts = 32
+[data]
+train = "a/train"
+input_length = 128
+[optimizer]
+kind = "adamw"
+learning_rate = 3e-3
+[train]
+steps = 100
+)", {"train.steps=200", "optimizer.schedule=cosine", "model.moe.jitter=0"});
+  EXPECT_EQ(recipe.model.d_model, 128);
+  EXPECT_EQ(recipe.model.moe.num_experts, 32);
+  EXPECT_EQ(recipe.data.train.at(0).first, "a/train");
+  EXPECT_EQ(recipe.optimizer.kind, "adamw");
+  EXPECT_DOUBLE_EQ(recipe.optimizer.learning_rate, 3e-3);
+  EXPECT_EQ(recipe.train.steps, 200);
+  EXPECT_EQ(recipe.optimizer.schedule, "cosine");
+  EXPECT_DOUBLE_EQ(recipe.model.moe.jitter, 0.0);
+}
+
+TEST_F(RecipeFile, WrittenRecipeReadsBackTheSame) {
+  const Recipe recipe = load("[train]\nmax_minutes = 0.1\n[data.train]\na = 1\nb = 2.5\n");
+  const Recipe again = load(recipe.to_toml(true));
+  EXPECT_EQ(again.to_toml(), recipe.to_toml());
+  EXPECT_EQ(again.data.train.size(), 2u);
+}
+
+TEST_F(RecipeFile, MistakesAreNamed) {
+  EXPECT_THAT(failure("[train]\nstep = 5\n"),
+              testing::AllOf(HasSubstr("unknown key 'train.step'"), HasSubstr(":2"),
+                             HasSubstr("did you mean 'train.steps'")));
+  EXPECT_THAT(failure("[train]\nsteps = \"many\"\n"),
+              testing::AllOf(HasSubstr("train.steps has the wrong type"), HasSubstr("an integer")));
+  EXPECT_THAT(failure("[train]\nsteps = 0\n"), HasSubstr("out of range"));
+  EXPECT_THAT(failure("[optimizer]\nkind = \"sgd\"\n"), HasSubstr("adafactor, adamw"));
+  EXPECT_THAT(failure("", {"model.moe.num_expert=4"}), HasSubstr("model.moe.num_experts"));
+  EXPECT_THAT(failure("[train\n"), HasSubstr(":1"));
+}
+
+TEST_F(RecipeFile, SizesMustDivide) {
+  EXPECT_THAT(failure("[train]\nbatch_sequences = 64\nmicro_batch_sequences = 24\n"),
+              HasSubstr("does not divide"));
+  EXPECT_THAT(failure("[train]\nbatch_sequences = 64\nmicro_batch_sequences = 8\n"),
+              HasSubstr("model.moe.group_sequences = 16"));
+  // A batch smaller than a group is one group; a dense model has none.
+  EXPECT_EQ(load("[train]\nbatch_sequences = 8\n").train.micro_batch(), 8);
+  EXPECT_EQ(load("[train]\nmicro_batch_sequences = 8\n[model.moe]\nnum_experts = 0\n")
+                .train.micro_batch(), 8);
+}
+
+TEST_F(RecipeFile, PartsNotThereYetAreRefused) {
+  EXPECT_THAT(failure("[objective]\nkind = \"distill\"\n"), HasSubstr("not available"));
+  EXPECT_THAT(failure("[mesh]\nexpert = 2\n"), HasSubstr("mesh"));
+}
+
+TEST_F(RecipeFile, DifferencesThatMakeAnotherRun) {
+  const Recipe a = load("");
+  Recipe b = load("", {"train.steps=9000", "train.log_every=3", "data.validation=elsewhere"});
+  EXPECT_TRUE(run_differences(a, b).empty());
+  b.train.seed = 2;
+  b.model.moe.num_experts = 16;
+  std::vector<std::string> keys;
+  for (const RecipeDifference& difference : run_differences(a, b)) keys.push_back(difference.key);
+  EXPECT_THAT(keys, ElementsAre("model.moe.num_experts", "train.seed"));
+}
+
+}  // namespace
+}  // namespace switchyard

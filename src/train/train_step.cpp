@@ -1,0 +1,79 @@
+#include "train/train_step.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "train/schedule.h"
+
+namespace switchyard {
+namespace {
+
+at::Tensor rows(const at::Tensor& tensor, int64_t begin, int64_t end) {
+  return tensor.defined() ? tensor.slice(0, begin, end) : tensor;
+}
+
+void check_finite(double value, const char* name, int64_t step) {
+  if (std::isfinite(value)) return;
+  throw runtime_failure(
+      format("the {} became {}", name, value), format("step {}", step),
+      "the weights were not touched; go on from the last checkpoint with a lower "
+      "optimizer.learning_rate, a longer warm-up or optimizer.clip_norm = 1.0");
+}
+
+// Adds what a micro-batch, `share` of the sequences, brought.
+void accumulate(StepResult& result, const ModelOutput& output, double share) {
+  result.cross_entropy += output.cross_entropy;
+  result.logit_z += output.logit_z;
+  result.correct += output.correct;
+  result.balance_loss += share * output.balance_loss;
+  result.router_z_loss += share * output.router_z_loss;
+  accumulate(result.routing, output.routing);
+}
+
+}  // namespace
+
+Batch slice_batch(const Batch& batch, int64_t begin, int64_t end) {
+  return {rows(batch.encoder_ids, begin, end),      rows(batch.decoder_input_ids, begin, end),
+          rows(batch.targets, begin, end),          rows(batch.encoder_segments, begin, end),
+          rows(batch.decoder_segments, begin, end), batch.first_sequence + begin};
+}
+
+double total_loss(const StepResult& result, double logit_z_loss) {
+  return result.cross_entropy.mean() + logit_z_loss * result.logit_z.mean() + result.balance_loss +
+         result.router_z_loss;
+}
+
+StepResult train_step(EncoderDecoder& model, Optimizer& optimizer, const Batch& batch,
+                      const Recipe& recipe, int64_t step) {
+  ForwardOptions options;
+  options.training = true;
+  options.seed = static_cast<uint64_t>(recipe.train.seed);
+  options.step = static_cast<uint64_t>(step);
+  options.logit_z_loss = recipe.objective.logit_z_loss;
+
+  const int64_t num_sequences = batch.num_sequences();
+  const double num_targets = batch.targets.gt(0).sum().item<double>();
+  StepResult result;
+  model.parameters().clear_gradients();
+  for (int64_t begin = 0; begin < num_sequences; begin += recipe.train.micro_batch()) {
+    const int64_t end = std::min(begin + recipe.train.micro_batch(), num_sequences);
+    const double share = static_cast<double>(end - begin) / static_cast<double>(num_sequences);
+    const ModelOutput output = model.forward(slice_batch(batch, begin, end), options);
+    (output.loss_sum / num_targets + output.auxiliary * share).backward();
+    accumulate(result, output, share);
+  }
+
+  result.loss = total_loss(result, options.logit_z_loss);
+  result.gradient_norm = gradient_norm(model.parameters());
+  check_finite(result.loss, "loss", step);
+  check_finite(result.gradient_norm, "gradient norm", step);
+
+  result.learning_rate = learning_rate_at(recipe.optimizer, step, recipe.train.steps);
+  optimizer.step(result.learning_rate,
+                 clip_factor(result.gradient_norm, recipe.optimizer.clip_norm));
+  return result;
+}
+
+}  // namespace switchyard

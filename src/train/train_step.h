@@ -1,0 +1,39 @@
+// One training step: forward and backward over the micro-batches of a global batch, then one update.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/encoder_decoder.h"
+#include "train/optimizer.h"
+#include "train/recipe.h"
+
+namespace switchyard {
+
+/// What a step did. Sums are over the whole global batch.
+struct StepResult {
+  LossSum cross_entropy;          // nats over real targets; NLP = -mean()
+  LossSum logit_z;                // (log Z)^2 over real targets
+  LossSum correct;                // targets predicted by argmax
+  double balance_loss = 0;        // with its factor, summed over layers
+  double router_z_loss = 0;       // with its factor, summed over layers
+  double loss = 0;                // what was minimized
+  double gradient_norm = 0;       // before clipping
+  double learning_rate = 0;
+  std::vector<RoutingStats> routing;
+};
+
+/// Rows [begin, end) of a batch, sharing its memory.
+Batch slice_batch(const Batch& batch, int64_t begin, int64_t end);
+
+/// The loss that training minimizes: mean cross-entropy, plus the logit z-loss, plus the routers'
+/// losses (already times their factors).
+double total_loss(const StepResult& result, double logit_z_loss);
+
+/// Step `step` (1 = the first) on `batch`, which starts the global batch. Gradients are left in the
+/// parameters until the next step. Any split into micro-batches gives the same gradient.
+/// Throws Error(kRuntime) before the update if the loss or the gradient is not finite.
+StepResult train_step(EncoderDecoder& model, Optimizer& optimizer, const Batch& batch,
+                      const Recipe& recipe, int64_t step);
+
+}  // namespace switchyard
