@@ -36,9 +36,17 @@ std::unique_ptr<Router> make_router(const MoeConfig& config);
 /// group_tokens (paper equation 3; research note 1.3).
 int64_t expert_capacity(const MoeConfig& config, int64_t group_tokens, bool training);
 
-/// Fills plan.kept, row_choice and offsets from plan.expert: within each group the earlier token
-/// comes first, first choices of all tokens before second ones; an expert takes at most `capacity`
-/// of a group. Linear time, a counting sort.
-void assign_places(RoutingPlan& plan, const RouterInput& input);
+/// Who gets an expert's places when more want them than there are.
+enum class PlaceOrder {
+  kChoiceMajor,    // earlier tokens; first choices of all tokens before second ones (GShard)
+  kTokenMajor,     // earlier tokens, all their choices together
+  kByProbability,  // the largest gates, ties to the earlier token
+};
+
+/// Fills plan.kept, row_choice and offsets from plan.expert (and plan.gate for kByProbability): an
+/// expert takes at most `capacity` of a group. Rows of an expert come by group, then in the order
+/// above (kByProbability: by token). Linear time but for the sort by probability.
+void assign_places(RoutingPlan& plan, const RouterInput& input,
+                   PlaceOrder order = PlaceOrder::kChoiceMajor);
 
 }  // namespace switchyard

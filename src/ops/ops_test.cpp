@@ -1,0 +1,245 @@
+// Gradients of the ops by finite differences in float64, and the grouped experts against their plain
+// reference in float32 and bfloat16.
+#include "ops/ops.h"
+
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include "ops/parameter_bridge.h"
+#include "ops/reference.h"
+#include "tests/gradient_check.h"
+
+namespace switchyard {
+namespace {
+
+using testing::expect_gradient;
+using testing::random_parameter;
+using testing::random_tensor;
+
+at::Tensor leaf(at::IntArrayRef shape, uint64_t seed) {
+  return random_tensor(shape, seed).set_requires_grad(true);
+}
+
+TEST(Linear, GradientsMatchFiniteDifferences) {
+  at::Tensor x = leaf({2, 3, 5}, 1);
+  Parameter w = random_parameter("w", {4, 5}, 2);
+  const at::Tensor weight = random_tensor({2, 3, 4}, 3);
+  const auto loss = [&] { return (ops::linear(x, w).square() * weight).sum(); };
+  loss().backward();
+  const auto value = [&] { return loss().item<double>(); };
+  expect_gradient("x", x, x.grad(), value);
+  expect_gradient("w", w.value(), w.gradient(), value);
+}
+
+TEST(Linear, GradientsAddUpUntilCleared) {
+  at::Tensor x = leaf({3, 2}, 1);
+  Parameter w = random_parameter("w", {2, 2}, 2);
+  ops::linear(x, w).sum().backward();
+  const at::Tensor once = w.gradient().clone();
+  ops::linear(x, w).sum().backward();
+  EXPECT_TRUE(at::allclose(w.gradient(), once * 2));
+  w.clear_gradient();
+  EXPECT_FALSE(w.gradient().defined());
+  ops::linear(x, w).sum().backward();
+  EXPECT_TRUE(at::equal(w.gradient(), once));
+}
+
+TEST(Embedding, GradientSumsOverRepeatedIds) {
+  const at::Tensor ids = at::tensor({3, 0, 3, 1, 3, 2}, at::kLong).view({2, 3});
+  Parameter table = random_parameter("table", {5, 4}, 2);
+  const at::Tensor weight = random_tensor({2, 3, 4}, 3);
+  const auto loss = [&] { return (ops::embedding(ids, table).square() * weight).sum(); };
+  loss().backward();
+  expect_gradient("table", table.value(), table.gradient(), [&] { return loss().item<double>(); });
+}
+
+TEST(RmsNorm, GradientsMatchFiniteDifferences) {
+  at::Tensor x = leaf({3, 7}, 1);
+  Parameter scale = random_parameter("scale", {7}, 2);
+  const at::Tensor weight = random_tensor({3, 7}, 3);
+  const auto loss = [&] { return (ops::rms_norm(x, scale, 1e-6) * weight).sum(); };
+  loss().backward();
+  const auto value = [&] { return loss().item<double>(); };
+  expect_gradient("x", x, x.grad(), value);
+  expect_gradient("scale", scale.value(), scale.gradient(), value);
+}
+
+TEST(Geglu, GradientMatchesFiniteDifferences) {
+  at::Tensor x = leaf({3, 8}, 1);
+  const at::Tensor weight = random_tensor({3, 4}, 3);
+  const auto loss = [&] { return (ops::geglu(x) * weight).sum(); };
+  loss().backward();
+  expect_gradient("x", x, x.grad(), [&] { return loss().item<double>(); });
+}
+
+TEST(Dropout, IsDrawnAgainInBackwardAndDoesNotDependOnTheSplit) {
+  const RandomStream stream(5, kRandomDropout, 3);
+  at::Tensor x = at::ones({64, 30}, at::kDouble).set_requires_grad(true);
+  const at::Tensor y = ops::dropout(x, 0.25, stream);
+  y.sum().backward();
+  EXPECT_TRUE(at::equal(x.grad(), y.detach()));
+  EXPECT_NEAR(y.ne(0).to(at::kDouble).mean().item<double>(), 0.75, 0.04);
+  EXPECT_NEAR(y.max().item<double>(), 1 / 0.75, 1e-6);
+  const at::Tensor second_half = ops::dropout(x.detach().narrow(0, 32, 32), 0.25, stream, 32);
+  EXPECT_TRUE(at::equal(second_half, y.detach().narrow(0, 32, 32)));
+}
+
+/// A plan over T tokens and E experts with some experts idle and some pairs dropped.
+RoutingPlan some_plan(int64_t tokens, int64_t experts, int64_t choices, uint64_t seed) {
+  RoutingPlan plan;
+  plan.num_tokens = tokens;
+  plan.num_choices = choices;
+  plan.num_experts = experts;
+  plan.gate = random_tensor({tokens, choices}, seed).abs();
+  const RandomStream stream(seed, kRandomTest, 1);
+  std::vector<std::vector<int64_t>> rows(static_cast<size_t>(experts));
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int64_t k = 0; k < choices; ++k) {
+      const uint64_t word = stream.bits(static_cast<uint64_t>(t * choices + k));
+      if (word % 5 == 0) continue;
+      rows[(word >> 8) % static_cast<uint64_t>(std::max<int64_t>(1, experts - 1))].push_back(t * choices + k);
+    }
+  }
+  std::vector<int64_t> order;
+  plan.offsets = {0};
+  for (const auto& own : rows) {
+    order.insert(order.end(), own.begin(), own.end());
+    plan.offsets.push_back(static_cast<int64_t>(order.size()));
+  }
+  plan.row_choice = at::tensor(order, at::kLong);
+  return plan;
+}
+
+struct ExpertCase {
+  int64_t tokens, experts, choices;
+  bool gated;
+  double dropout;
+};
+
+class ExpertFeedForward : public ::testing::TestWithParam<ExpertCase> {};
+
+TEST_P(ExpertFeedForward, GradientsMatchFiniteDifferences) {
+  const ExpertCase& c = GetParam();
+  constexpr int64_t kModel = 6, kInner = 5;
+  at::Tensor x = leaf({c.tokens, kModel}, 11);
+  RoutingPlan plan = some_plan(c.tokens, c.experts, c.choices, 12);
+  plan.gate.set_requires_grad(true);
+  Parameter wi = random_parameter("wi", {c.experts, (c.gated ? 2 : 1) * kInner, kModel}, 13, 1, c.experts);
+  Parameter wo = random_parameter("wo", {c.experts, kModel, kInner}, 14, 1, c.experts);
+  ops::ExpertOptions options{c.gated, c.dropout, RandomStream(3, kRandomDropout), 0};
+  const at::Tensor weight = random_tensor({c.tokens, kModel}, 15);
+  const auto loss = [&] {
+    return (ops::expert_feed_forward(x, plan, wi, wo, options) * weight).sum();
+  };
+  loss().backward();
+  const at::Tensor x_gradient = x.grad().clone(), gate_gradient = plan.gate.grad().clone();
+  const auto value = [&] { return loss().item<double>(); };
+  expect_gradient("x", x, x_gradient, value);
+  expect_gradient("gate", plan.gate, gate_gradient, value);
+  expect_gradient("wi", wi.value(), wi.gradient(), value);
+  expect_gradient("wo", wo.value(), wo.gradient(), value);
+}
+
+TEST_P(ExpertFeedForward, EqualsTheReference) {
+  const ExpertCase& c = GetParam();
+  constexpr int64_t kModel = 48, kInner = 80;
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    // bfloat16 keeps 8 bits: the two paths round the gated sum in different places.
+    const double tolerance = type == at::kFloat ? 1e-5 : 3e-2;
+    RoutingPlan plan = some_plan(c.tokens, c.experts, c.choices, 12);
+    plan.gate = plan.gate.to(at::kFloat).set_requires_grad(true);
+    const at::Tensor wi_value =
+        random_tensor({c.experts, (c.gated ? 2 : 1) * kInner, kModel}, 13, at::kFloat) * 0.1;
+    const at::Tensor wo_value = random_tensor({c.experts, kModel, kInner}, 14, at::kFloat) * 0.1;
+    const at::Tensor weight = random_tensor({c.tokens, kModel}, 15, at::kFloat);
+    ops::ExpertOptions options{c.gated, c.dropout, RandomStream(3, kRandomDropout), 0};
+    const auto run = [&](bool fused, std::vector<at::Tensor>& results) {
+      Parameter wi("wi", wi_value.clone(), {}, c.experts), wo("wo", wo_value.clone(), {}, c.experts);
+      wi.set_compute_type(type);
+      wo.set_compute_type(type);
+      at::Tensor x = random_tensor({c.tokens, kModel}, 11, at::kFloat).to(type).set_requires_grad(true);
+      plan.gate.mutable_grad() = at::Tensor();
+      const at::Tensor y =
+          fused ? ops::expert_feed_forward(x, plan, wi, wo, options)
+                : reference::expert_feed_forward(x, plan, as_tensor(wi), as_tensor(wo), options);
+      (y.to(at::kFloat) * weight).sum().backward();
+      results = {y.detach(), x.grad(), plan.gate.grad().clone(), wi.gradient(), wo.gradient()};
+    };
+    std::vector<at::Tensor> fused, plain;
+    run(true, fused);
+    run(false, plain);
+    for (size_t i = 0; i < fused.size(); ++i) {
+      const at::Tensor a = fused[i].to(at::kFloat), b = plain[i].to(at::kFloat);
+      EXPECT_LE((a - b).abs().max().item<double>(), tolerance * std::max(1.0, b.abs().max().item<double>()))
+          << "result " << i << " in " << toString(type);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, ExpertFeedForward,
+                         ::testing::Values(ExpertCase{1, 1, 1, false, 0}, ExpertCase{9, 1, 1, false, 0},
+                                           ExpertCase{17, 4, 1, false, 0}, ExpertCase{17, 4, 1, true, 0},
+                                           ExpertCase{23, 3, 2, false, 0}, ExpertCase{23, 5, 2, true, 0.3},
+                                           ExpertCase{40, 7, 1, false, 0.5}, ExpertCase{3, 16, 1, false, 0}));
+
+TEST(ExpertFeedForwardThreads, SameBitsForAnyNumberOfThreads) {
+  const RoutingPlan plan = some_plan(200, 6, 1, 4);
+  RoutingPlan wide = plan;
+  wide.gate = plan.gate.to(at::kFloat);
+  Parameter wi("wi", random_tensor({6, 64, 32}, 1, at::kFloat), {}, 6);
+  Parameter wo("wo", random_tensor({6, 32, 64}, 2, at::kFloat), {}, 6);
+  const at::Tensor x = random_tensor({200, 32}, 3, at::kFloat);
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
+  const at::Tensor one = ops::expert_feed_forward(x, wide, wi, wo, {});
+  at::set_num_threads(2);
+  const at::Tensor two = ops::expert_feed_forward(x, wide, wi, wo, {});
+  at::set_num_threads(before);
+  EXPECT_TRUE(at::equal(one, two));
+}
+
+TEST(ParallelFor, UsesMoreThanOneThread) {
+  // Files compiled without -fopenmp would run at::parallel_for serially.
+  at::set_num_threads(2);
+  std::atomic<int> seen = 0;
+  at::parallel_for(0, 2, 1, [&](int64_t, int64_t) { seen |= 1 << at::get_thread_num(); });
+  EXPECT_EQ(seen, 3);
+}
+
+TEST(Attention, GradientsMatchFiniteDifferences) {
+  for (const bool causal : {false, true}) {
+    at::Tensor q = leaf({2, 3, 2, 4}, 1), k = leaf({2, 5, 2, 4}, 2), v = leaf({2, 5, 2, 4}, 3);
+    at::Tensor bias = leaf({2, 7}, 4);
+    const at::Tensor weight = random_tensor({2, 3, 2, 4}, 5);
+    const auto loss = [&] {
+      ops::AttentionInput input{q, k, v, bias, causal, {}, {}};
+      input.query_segments = at::tensor({1, 1, 2, 1, 1, 1}, at::kLong).view({2, 3});
+      input.key_segments = at::tensor({1, 1, 2, 2, 0, 1, 1, 1, 1, 0}, at::kLong).view({2, 5});
+      return (ops::attention(input) * weight).sum();
+    };
+    loss().backward();
+    const auto value = [&] { return loss().item<double>(); };
+    expect_gradient("query", q, q.grad(), value);
+    expect_gradient("key", k, k.grad(), value);
+    expect_gradient("value", v, v.grad(), value);
+    expect_gradient("bias", bias, bias.grad(), value);
+  }
+}
+
+TEST(CrossEntropy, GradientsMatchFiniteDifferences) {
+  at::Tensor hidden = leaf({5, 6}, 1);
+  Parameter table = random_parameter("table", {9, 6}, 2);
+  const at::Tensor targets = at::tensor({3, 0, 8, 1, 3}, at::kLong);
+  const double z_weight = 0.05;
+  const auto total = [&] {
+    const auto r = ops::cross_entropy(hidden, table, targets, 0.5, z_weight);
+    return r.loss_sum.item<double>() + z_weight * r.z_sum.item<double>();
+  };
+  ops::cross_entropy(hidden, table, targets, 0.5, z_weight).loss_sum.backward();
+  const at::Tensor hidden_gradient = hidden.grad().clone(), table_gradient = table.gradient().clone();
+  expect_gradient("hidden", hidden, hidden_gradient, total);
+  expect_gradient("table", table.value(), table_gradient, total, 54);
+}
+
+}  // namespace
+}  // namespace switchyard
