@@ -1,8 +1,12 @@
+#include "base/profile.h"
 #include "ops/ops.h"
 #include "ops/reference.h"
 
 namespace switchyard::ops {
 
-at::Tensor attention(const AttentionInput& input) { return reference::attention(input); }
+at::Tensor attention(const AttentionInput& input) {
+  const ProfileScope profile("attention forward");
+  return reference::attention(input);
+}
 
 }  // namespace switchyard::ops

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <functional>
 
+#include "base/profile.h"
 #include "ops/activations.h"
 #include "ops/ops.h"
 #include "ops/parameter_bridge.h"
@@ -68,6 +69,7 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
                             const at::Tensor& gate, const at::Tensor& /*wi_value*/,
                             const at::Tensor& /*wo_value*/, Parameter* wi, Parameter* wo,
                             const RoutingPlan& plan, const ExpertOptions& options) {
+    const ProfileScope profile("experts forward");
     const at::Tensor x = x_variable.detach();
     const int64_t width = x.size(1);
     const int64_t num_rows = plan.num_rows();
@@ -120,6 +122,7 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const ProfileScope profile("experts backward");
     Parameter& wi = saved_parameter(context, "wi");
     Parameter& wo = saved_parameter(context, "wo");
     const std::vector<int64_t> offsets = context->saved_data["offsets"].toIntVector();

@@ -1,3 +1,4 @@
+#include "base/profile.h"
 #include "ops/ops.h"
 #include "ops/parameter_bridge.h"
 
@@ -11,6 +12,7 @@ class Linear : public torch::autograd::Function<Linear> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
                             const at::Tensor& /*value*/, Parameter* w) {
+    const ProfileScope profile("linear forward", w->name());
     save_parameter(context, "w", *w);
     context->save_for_backward({x});
     std::vector<int64_t> shape = x.sizes().vec();
@@ -23,7 +25,11 @@ class Linear : public torch::autograd::Function<Linear> {
     const at::Tensor x = context->get_saved_variables()[0];
     const at::Tensor flat = x.reshape({-1, x.size(-1)});
     const at::Tensor gradient = gradients[0].reshape({flat.size(0), -1});
-    w.add_gradient(at::mm(gradient.t(), flat));
+    {
+      const ProfileScope profile("linear weight gradient", w.name());
+      w.add_gradient(at::mm(gradient.t(), flat));
+    }
+    const ProfileScope profile("linear input gradient", w.name());
     at::Tensor x_gradient;
     if (context->needs_input_grad(0)) x_gradient = at::mm(gradient, w.compute()).view(x.sizes());
     return {x_gradient, at::Tensor(), at::Tensor()};
@@ -34,6 +40,7 @@ class Embedding : public torch::autograd::Function<Embedding> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& ids,
                             const at::Tensor& /*value*/, Parameter* table) {
+    const ProfileScope profile("embedding forward");
     save_parameter(context, "table", *table);
     context->save_for_backward({ids});
     std::vector<int64_t> shape = ids.sizes().vec();
@@ -41,6 +48,7 @@ class Embedding : public torch::autograd::Function<Embedding> {
     return table->compute().index_select(0, ids.reshape(-1)).view(shape);
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const ProfileScope profile("embedding backward");
     Parameter& table = saved_parameter(context, "table");
     const at::Tensor ids = context->get_saved_variables()[0].reshape(-1);
     const auto [buffer, accumulate] = table.gradient_for_writing();

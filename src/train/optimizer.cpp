@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "base/profile.h"
 #include "train/optimizer_reference.h"
 
 namespace switchyard {
@@ -26,6 +27,7 @@ class AdamW : public Optimizer {
   }
 
   void step(double learning_rate, double gradient_scale) override {
+    const ProfileScope profile("optimizer");
     ++steps_done_;
     for (Slot& slot : slots_) {
       const at::Tensor gradient = slot.parameter->gradient();
@@ -62,6 +64,7 @@ class Adafactor : public Optimizer {
   }
 
   void step(double learning_rate, double gradient_scale) override {
+    const ProfileScope profile("optimizer");
     ++steps_done_;
     for (Slot& slot : slots_) {
       Parameter& parameter = *slot.parameter;
@@ -124,6 +127,7 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, Paramet
 }
 
 double gradient_norm(const ParameterSet& parameters) {
+  const ProfileScope profile("gradient norm");
   double sum = 0;
   for (const Parameter& parameter : parameters.all()) {
     const at::Tensor gradient = parameter.gradient();

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/profile.h"
 #include "train/schedule.h"
 
 namespace switchyard {
@@ -20,6 +21,17 @@ void check_finite(double value, const char* name, int64_t step) {
       format("the {} became {}", name, value), format("step {}", step),
       "the weights were not touched; go on from the last checkpoint with a lower "
       "optimizer.learning_rate, a longer warm-up or optimizer.clip_norm = 1.0");
+}
+
+// The two halves of the work, timed (what their ops do not account for stays with them).
+ModelOutput forward(EncoderDecoder& model, const Batch& batch, const ForwardOptions& options) {
+  const ProfileScope profile("rest of forward");
+  return model.forward(batch, options);
+}
+
+void backward(const at::Tensor& loss) {
+  const ProfileScope profile("rest of backward");
+  loss.backward();
 }
 
 // Adds what a micro-batch, `share` of the sequences, brought.
@@ -60,8 +72,8 @@ StepResult train_step(EncoderDecoder& model, Optimizer& optimizer, const Batch& 
   for (int64_t begin = 0; begin < num_sequences; begin += recipe.train.micro_batch()) {
     const int64_t end = std::min(begin + recipe.train.micro_batch(), num_sequences);
     const double share = static_cast<double>(end - begin) / static_cast<double>(num_sequences);
-    const ModelOutput output = model.forward(slice_batch(batch, begin, end), options);
-    (output.loss_sum / num_targets + output.auxiliary * share).backward();
+    const ModelOutput output = forward(model, slice_batch(batch, begin, end), options);
+    backward(output.loss_sum / num_targets + output.auxiliary * share);
     accumulate(result, output, share);
   }
 

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include "base/hash.h"
+#include "base/profile.h"
 #include "model/layers/feed_forward.h"
 #include "model/moe/router_losses.h"
 #include "ops/ops.h"
@@ -116,6 +117,7 @@ RouterInput MoeLayer::make_router_input(const MoeInput& input, const at::Tensor&
 }
 
 MoeOutput MoeLayer::forward(const MoeInput& input) const {
+  const ProfileScope profile("router forward");
   const at::Tensor tokens = input.x.reshape({-1, input.x.size(-1)});  // [T, D]
   const at::Tensor logits = router_logits(input, tokens);             // [T, E]
   const RouterInput routing = make_router_input(input, logits);
