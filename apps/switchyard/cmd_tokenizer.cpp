@@ -1,10 +1,234 @@
+// switchyard tokenizer train | encode | decode: SentencePiece models with T5's ids.
 #include "commands.h"
 
-namespace switchyard {
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
 
-void add_tokenizer_command(CLI::App& app, const GlobalOptions& global) {
-  CLI::App* command = app.add_subcommand("tokenizer", "Text -> SentencePiece ids");
-  command->callback([&global] { (void)global; });
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/format.h"
+#include "base/progress.h"
+#include "data/byte_source.h"
+#include "data/document_parser.h"
+#include "read_options.h"
+#include "text/line_sampler.h"
+#include "text/tokenizer.h"
+#include "text/tokenizer_training.h"
+
+namespace switchyard {
+namespace {
+
+struct TrainCommand {
+  ReadOptions read;
+  TokenizerTraining training;
+  std::string output;
+  uint64_t sentences = 0;
+  uint64_t sample_megabytes = 64;
+  uint64_t seed = 0;
+};
+
+/// A sample of the input's lines, small enough for SentencePiece's trainer.
+std::vector<std::string> read_sample(const TrainCommand& command) {
+  LineSampler sampler(command.sample_megabytes << 20, command.sentences, command.seed);
+  RecordReader reader(command.read);
+  const DocumentParser parser(command.read);
+  ReadCounts counts;
+  std::vector<std::string> notes;
+  RecordBatch batch;
+  ProgressLine line;
+  while (reader.next(batch)) {
+    parser.parse(batch, [&](std::string_view text) { sampler.add(text); }, counts, notes);
+    line.show(format("tokenizer train  reading: {} lines",
+                     format_count(static_cast<long long>(sampler.lines_seen()))));
+  }
+  if (sampler.lines_seen() == 0) {
+    throw usage_error("no text in the input", command.read.inputs.front(),
+                      "left out: " + counts.left_out_text());
+  }
+  line.show("tokenizer train  making the vocabulary", true);
+  return sampler.take();
+}
+
+void add_train(CLI::App& tokenizer) {
+  CLI::App* command = tokenizer.add_subcommand("train", "Make a SentencePiece model from text");
+  auto state = std::make_shared<TrainCommand>();
+  TokenizerTraining& training = state->training;
+  add_read_options(*command, state->read);
+  command
+      ->add_option("--vocab-size", training.vocab_size,
+                   "All ids, the 100 sentinels included: 8192 makes a model of 8092 pieces")
+      ->required()
+      ->check(CLI::Range(104, 1 << 20))
+      ->option_text("N");
+  command->add_option("--output", state->output, "Model file to write, such as spiece.model")
+      ->required()
+      ->option_text("FILE");
+  command->add_option("--model-type", training.model_type, "unigram (T5's) or bpe")
+      ->check(CLI::IsMember({"unigram", "bpe"}))
+      ->option_text("NAME=unigram");
+  command
+      ->add_option("--character-coverage", training.character_coverage,
+                   "Share of characters with a piece of their own; the rest is unknown")
+      ->check(CLI::Range(0.98, 1.0))
+      ->option_text("X=0.9995");
+  command->add_flag("--byte-fallback", training.byte_fallback,
+                    "Write unknown characters as bytes (takes 256 pieces)");
+  command
+      ->add_option("--input-sentences", state->sentences,
+                   "Train on a random sample of at most N lines (0: no limit but --sample-mib)")
+      ->option_text("N=0");
+  command
+      ->add_option("--sample-mib", state->sample_megabytes,
+                   "Train on a random sample of lines of at most N MiB; training takes some 25 "
+                   "times as much memory")
+      ->check(CLI::Range(1, 65536))
+      ->option_text("N=64");
+  command->add_option("--seed", state->seed, "Seed of the sample")->option_text("N=0");
+  command->add_flag("--verbose", training.verbose, "Show SentencePiece's own log");
+  command->callback([state] {
+    AtomicFileWriter file(state->output);  // a place that cannot be written: known at once
+    file.write(train_tokenizer(state->training, read_sample(*state)));
+    file.commit();
+  });
+}
+
+/// Calls `use` with each line of a file or of standard input.
+void for_each_line(const std::string& path, const std::function<void(std::string_view)>& use) {
+  const auto source = open_byte_source(path);
+  std::string pending;
+  std::vector<char> block(1 << 18);
+  while (const size_t got = source->read(block.data(), block.size())) {
+    std::string_view rest(block.data(), got);
+    for (size_t end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
+      pending += rest.substr(0, end);
+      use(pending);
+      pending.clear();
+      rest.remove_prefix(end + 1);
+    }
+    pending += rest;
+  }
+  if (!pending.empty()) use(pending);
+}
+
+void print_line(const std::string& text) {
+  if (std::fwrite((text + "\n").data(), 1, text.size() + 1, stdout) != text.size() + 1) {
+    throw system_failure("cannot write", "standard output", errno);
+  }
+}
+
+struct CodingCommand {
+  std::string model, input = "-";
+  bool json = false, pieces = false;
+};
+
+void encode_line(const Tokenizer& tokenizer, const CodingCommand& command, std::string_view text) {
+  const std::vector<int32_t> ids = tokenizer.encode(text);
+  std::vector<std::string> pieces;
+  if (command.pieces) {
+    for (const int32_t id : ids) pieces.push_back(tokenizer.piece(id));
+  }
+  if (command.json) {
+    nlohmann::ordered_json object = {{"ids", ids}};
+    if (command.pieces) object["pieces"] = pieces;
+    print_line(object.dump());
+  } else {
+    print_line(command.pieces ? format("{}", fmt::join(pieces, " "))
+                              : format("{}", fmt::join(ids, " ")));
+  }
+}
+
+std::vector<int32_t> parse_ids(std::string_view text, uint64_t line) {
+  const auto failure = [&] {
+    return usage_error("a line is not a list of ids", format("line {}", line),
+                       "write `3 17 1`, or {\"ids\": [3, 17, 1]}");
+  };
+  std::vector<int32_t> ids;
+  const size_t first = text.find_first_not_of(" \t\r");
+  if (first != std::string_view::npos && (text[first] == '{' || text[first] == '[')) {
+    const auto value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    const auto list = value.is_object() ? value.value("ids", nlohmann::json()) : value;
+    if (!list.is_array()) throw failure();
+    for (const auto& id : list) {
+      if (!id.is_number_integer()) throw failure();
+      ids.push_back(id.get<int32_t>());
+    }
+    return ids;
+  }
+  const std::string line_text(text);
+  for (const char* at = line_text.c_str(); *at != '\0';) {
+    char* end = nullptr;
+    const long id = std::strtol(at, &end, 10);
+    if (end == at) {
+      if (std::string_view(at).find_first_not_of(" \t\r") != std::string_view::npos) throw failure();
+      break;
+    }
+    ids.push_back(static_cast<int32_t>(id));
+    at = end;
+  }
+  return ids;
+}
+
+void decode_line(const Tokenizer& tokenizer, const CodingCommand& command, std::string_view text,
+                 uint64_t line) {
+  const std::string decoded = tokenizer.decode(parse_ids(text, line));
+  if (command.json) {
+    const nlohmann::ordered_json object = {{"text", decoded}};
+    print_line(object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  } else {
+    print_line(decoded);
+  }
+}
+
+CLI::App* add_coding(CLI::App& tokenizer, const std::string& name, const std::string& help,
+                     CodingCommand& state) {
+  CLI::App* command = tokenizer.add_subcommand(name, help);
+  command->add_option("--model", state.model, "SentencePiece model (spiece.model)")
+      ->required()
+      ->option_text("FILE");
+  command->add_option("--input", state.input, "File to read; - for standard input")
+      ->option_text("FILE=-");
+  command->add_flag("--json", state.json, "Print a JSON object per line");
+  return command;
+}
+
+void add_encode(CLI::App& tokenizer) {
+  auto state = std::make_shared<CodingCommand>();
+  CLI::App* command = add_coding(tokenizer, "encode", "Print the ids of each line", *state);
+  command->add_flag("--pieces", state->pieces, "Print pieces; with --json, both");
+  command->callback([state] {
+    const Tokenizer model(state->model);
+    for_each_line(state->input, [&](std::string_view line) { encode_line(model, *state, line); });
+  });
+}
+
+void add_decode(CLI::App& tokenizer) {
+  auto state = std::make_shared<CodingCommand>();
+  CLI::App* command = add_coding(
+      tokenizer, "decode", "Print the text of each line of ids (or JSON as encode prints)", *state);
+  command->callback([state] {
+    const Tokenizer model(state->model);
+    uint64_t number = 0;
+    for_each_line(state->input,
+                  [&](std::string_view line) { decode_line(model, *state, line, ++number); });
+  });
+}
+
+}  // namespace
+
+void add_tokenizer_command(CLI::App& app, const GlobalOptions&) {
+  CLI::App* command =
+      app.add_subcommand("tokenizer", "Make a vocabulary; turn text into ids and ids into text");
+  command->require_subcommand(1);
+  add_train(*command);
+  add_encode(*command);
+  add_decode(*command);
 }
 
 }  // namespace switchyard

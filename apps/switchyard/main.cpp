@@ -3,6 +3,7 @@
 #include "commands.h"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <map>
@@ -109,7 +110,7 @@ int GlobalOptions::thread_count() const { return threads > 0 ? threads : availab
 }  // namespace switchyard
 
 int main(int argc, char** argv) {
-  using switchyard::ErrorKind;
+  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is then an error of write(), told like others
   try {
     return switchyard::run(argc, argv);
   } catch (const switchyard::Error& error) {

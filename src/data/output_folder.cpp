@@ -1,0 +1,113 @@
+#include "data/output_folder.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "data/manifest.h"
+
+namespace switchyard {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kTemporaryMark = ".tmp-";
+
+/// Prepared data and nothing else: only such a folder may be replaced.
+bool is_prepared_output(const std::string& path) {
+  bool found = false;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
+    const std::string name = entry.path().filename().string();
+    if (name != "train" && name != "validation") return false;
+    if (!fs::exists(entry.path() / Manifest::kFileName)) return false;
+    found = true;
+  }
+  return found;
+}
+
+void check_place(const std::string& path, bool overwrite) {
+  std::error_code code;
+  const fs::file_status status = fs::status(path, code);
+  if (!fs::exists(status)) return;
+  if (!fs::is_directory(status)) {
+    throw usage_error("the output is a file", path, "name a folder that does not exist yet");
+  }
+  if (fs::is_empty(path, code)) return;
+  if (code) throw system_failure("cannot read the folder", path, code.value());
+  if (!is_prepared_output(path)) {
+    throw usage_error("the output folder holds other files", path, "name a new or an empty folder");
+  }
+  if (!overwrite) {
+    throw usage_error("the output folder holds prepared data already", path,
+                      "add --overwrite to replace it, or name another folder");
+  }
+}
+
+/// Temporary folders of the same place whose process is gone.
+void remove_leftovers(const fs::path& place) {
+  const std::string mark = place.filename().string() + kTemporaryMark;
+  std::error_code code;
+  std::vector<fs::path> leftovers;
+  const fs::path parent = place.has_parent_path() ? place.parent_path() : fs::path(".");
+  for (fs::directory_iterator at(parent, code), end; !code && at != end; at.increment(code)) {
+    const std::string name = at->path().filename().string();
+    if (!name.starts_with(mark)) continue;
+    const std::string number = name.substr(mark.size());
+    if (number.empty() || number.find_first_not_of("0123456789") != std::string::npos) continue;
+    const auto process = static_cast<pid_t>(std::atoll(number.c_str()));
+    if (process > 0 && ::kill(process, 0) != 0 && errno == ESRCH) leftovers.push_back(at->path());
+  }
+  for (const fs::path& leftover : leftovers) {
+    log_info("removing what an interrupted run left: {}", leftover.string());
+    fs::remove_all(leftover, code);
+  }
+}
+
+}  // namespace
+
+OutputFolder::OutputFolder(std::string path, bool overwrite) : path_(std::move(path)) {
+  while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
+  check_place(path_, overwrite);
+  remove_leftovers(path_);
+  temporary_ = path_ + kTemporaryMark + std::to_string(::getpid());
+  try {
+    make_directories(temporary_);
+  } catch (const Error& error) {
+    throw Error(error.kind(), error.what_part(), path_, error.hint_part());
+  }
+}
+
+OutputFolder::~OutputFolder() {
+  std::error_code code;
+  if (!committed_) fs::remove_all(temporary_, code);
+}
+
+void OutputFolder::commit() {
+  std::error_code code;
+  if (fs::exists(path_, code) && !fs::is_empty(path_, code)) {
+    sync_directory(temporary_);
+    // Swaps the two folders in one step; the old data is then the temporary folder.
+    if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) == 0) {
+      fs::remove_all(temporary_, code);
+      committed_ = true;
+      return;
+    }
+    fs::remove_all(path_, code);  // a file system that cannot swap
+    if (code) throw system_failure("cannot replace", path_, code.value());
+  }
+  commit_directory(temporary_, path_);
+  committed_ = true;
+}
+
+}  // namespace switchyard
