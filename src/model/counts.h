@@ -7,8 +7,10 @@ namespace switchyard {
 
 /// All parameters, shared ones once.
 int64_t count_parameters(const ModelConfig& config);
-/// Forward FLOPs of one sequence: two per multiply-add in the projections, feed-forwards (one expert
-/// per token), attention products and logits. The router is left out, as in the paper's tables.
+/// Forward FLOPs of one sequence in Kaplan's counting, as in the paper's tables: projections,
+/// feed-forwards (one expert per token), attention, logits; the router is left out.
 double forward_flops(const ModelConfig& config, int64_t encoder_length, int64_t decoder_length);
+/// Forward FLOPs of one token in one feed-forward or expert: what a dropped token saves.
+double feed_forward_flops(const ModelConfig& config);
 
 }  // namespace switchyard
