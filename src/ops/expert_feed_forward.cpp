@@ -17,6 +17,7 @@
 #include "ops/activations.h"
 #include "ops/ops.h"
 #include "ops/parameter_bridge.h"
+#include "ops/row_kernels.h"
 
 namespace switchyard::ops {
 namespace {
@@ -63,6 +64,37 @@ Rows rows_of(const std::vector<int64_t>& offsets, int64_t e) {
   return {begin, offsets[static_cast<size_t>(e) + 1] - begin};
 }
 
+// The three loops of row_kernels.h on tensors. The gate is float32 for bfloat16 rows, else of the
+// rows' own type.
+void combine(const at::Tensor& y, const at::Tensor& gate, const at::Tensor& index,
+             const at::Tensor& out) {
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, y.scalar_type(), "combine", [&] {
+    using Gate = std::conditional_t<std::is_same_v<scalar_t, double>, double, float>;
+    rows::scatter_scaled(y.const_data_ptr<scalar_t>(), gate.const_data_ptr<Gate>(),
+                         index.const_data_ptr<int64_t>(), y.size(0), y.size(1),
+                         out.mutable_data_ptr<scalar_t>());
+  });
+}
+
+void combine_backward(const at::Tensor& upstream, const at::Tensor& y, const at::Tensor& gate,
+                      const at::Tensor& index, const at::Tensor& scaled, const at::Tensor& dot) {
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, y.scalar_type(), "combine_backward", [&] {
+    using Gate = std::conditional_t<std::is_same_v<scalar_t, double>, double, float>;
+    rows::gather_scaled(upstream.const_data_ptr<scalar_t>(), y.const_data_ptr<scalar_t>(),
+                        gate.const_data_ptr<Gate>(), index.const_data_ptr<int64_t>(), y.size(0),
+                        y.size(1), scaled.mutable_data_ptr<scalar_t>(),
+                        dot.mutable_data_ptr<Gate>());
+  });
+}
+
+at::Tensor masked_by_relu(at::Tensor gradient, const at::Tensor& output) {
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, output.scalar_type(), "masked_by_relu", [&] {
+    rows::mask_by_relu(output.const_data_ptr<scalar_t>(), output.numel(),
+                       gradient.mutable_data_ptr<scalar_t>());
+  });
+  return gradient;
+}
+
 class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x_variable,
@@ -76,8 +108,7 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
     const at::Tensor token = plan.num_choices == 1 ? plan.row_choice
                                                    : plan.row_choice.floor_divide(plan.num_choices);
     const at::Tensor rows = at::empty({num_rows, width}, x.options());
-    const at::Tensor row_gate =
-        gate.detach().reshape(-1).index_select(0, plan.row_choice).to(x.scalar_type()).unsqueeze(1);
+    const at::Tensor row_gate = gate.detach().reshape(-1).index_select(0, plan.row_choice);
     const at::Tensor pre = at::empty({num_rows, wi->compute().size(1)}, x.options());
     const at::Tensor y = at::empty({num_rows, width}, x.options());
     const at::Tensor out = at::zeros_like(x);
@@ -99,11 +130,11 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
       }
       at::Tensor own_y = y.narrow(0, begin, count);
       at::mm_out(own_y, hidden, wo->compute().select(0, e).t());
-      const at::Tensor gated = own_y * row_gate.narrow(0, begin, count);
       if (plan.num_choices == 1) {
-        at::Tensor(out).index_copy_(0, tokens, gated);  // rows of distinct tokens: no clash
+        combine(own_y, row_gate.narrow(0, begin, count), tokens, out);  // distinct rows: no clash
       } else {
-        scaled.narrow(0, begin, count).copy_(gated);
+        combine(own_y, row_gate.narrow(0, begin, count), at::arange(count, at::kLong),
+                scaled.narrow(0, begin, count));
       }
     });
     if (plan.num_choices > 1) at::Tensor(out).index_add_(0, token, scaled);
@@ -151,10 +182,9 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
       const at::Tensor tokens = token.narrow(0, begin, count);
       const at::Tensor own_pre = pre.narrow(0, begin, count);
       const at::Tensor own_rows = rows.narrow(0, begin, count);
-      const at::Tensor upstream = out_gradient.index_select(0, tokens);
-      row_gate_gradient.narrow(0, begin, count)
-          .copy_((upstream.to(gate_type) * y.narrow(0, begin, count)).sum(1));
-      const at::Tensor dy = upstream * row_gate.narrow(0, begin, count);
+      const at::Tensor dy = at::empty({count, rows.size(1)}, rows.options());
+      combine_backward(out_gradient, y.narrow(0, begin, count), row_gate.narrow(0, begin, count),
+                       tokens, dy, row_gate_gradient.narrow(0, begin, count));
       at::Tensor hidden = gated ? geglu(own_pre) : own_pre;
       at::Tensor mask;
       if (rate > 0) {
@@ -164,8 +194,7 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
       store(wo_gradient, e, at::mm(dy.t(), hidden));
       at::Tensor dh = at::mm(dy, wo.compute().select(0, e));
       if (rate > 0) dh = dh * mask;
-      const at::Tensor dpre =
-          gated ? geglu_backward(own_pre, dh) : at::threshold_backward(dh, own_pre, 0);
+      const at::Tensor dpre = gated ? geglu_backward(own_pre, dh) : masked_by_relu(dh, own_pre);
       store(wi_gradient, e, at::mm(dpre.t(), own_rows));
       const at::Tensor dx = at::mm(dpre, wi.compute().select(0, e));
       if (one_choice) {

@@ -2,6 +2,9 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/hash.h"
 #include "base/profile.h"
 #include "model/layers/feed_forward.h"
@@ -34,33 +37,39 @@ at::Tensor jitter_factors(int64_t tokens, int64_t width, int64_t first_token, do
   return factors;
 }
 
+/// One pass over logits and probabilities [T, E]. log Z comes from the first choice's probability:
+/// log p = h - log Z.
 RoutingStats measure(const std::string& layer, const RoutingPlan& plan, const at::Tensor& logits,
-                     const RouterInput& input) {
-  const c10::NoGradGuard no_grad;
+                     const at::Tensor& probabilities) {
   RoutingStats stats;
   stats.layer = layer;
   stats.calls = 1;
   stats.load.assign(static_cast<size_t>(plan.num_experts), 0.0);
+  const at::Tensor wide_logits = logits.detach().to(at::kFloat).contiguous();
+  const at::Tensor wide_probabilities = probabilities.detach().to(at::kFloat).contiguous();
+  const float* h = wide_logits.const_data_ptr<float>();
+  const float* p = wide_probabilities.const_data_ptr<float>();
   const int64_t* expert = plan.expert.const_data_ptr<int64_t>();
-  const int64_t stride = plan.num_choices;
-  for (int64_t t = 0; t < plan.num_tokens; ++t) {
-    if (expert[t * stride] < 0) continue;
+  const bool* kept = plan.kept.const_data_ptr<bool>();
+  const int64_t choices = plan.num_choices;
+  double z_sum = 0;
+  for (int64_t t = 0; t < plan.num_tokens; ++t, h += plan.num_experts, p += plan.num_experts) {
+    const int64_t first = expert[t * choices];
+    if (first < 0) continue;
     stats.tokens += 1;
-    stats.load[static_cast<size_t>(expert[t * stride])] += 1;
+    stats.load[static_cast<size_t>(first)] += 1;
+    // A token is dropped when none of its choices was kept.
+    if (std::none_of(kept + t * choices, kept + (t + 1) * choices, [](bool k) { return k; })) {
+      stats.dropped += 1;
+    }
+    const float log_z = h[first] - std::log(p[first]);
+    float mean_logit = 0;
+    for (int64_t e = 0; e < plan.num_experts; ++e) mean_logit += p[e] * h[e];
+    stats.entropy_sum += log_z - mean_logit;
+    stats.confidence_sum += p[first];
+    z_sum += log_z * log_z;
   }
-  // A token is dropped when none of its choices was kept.
-  const at::Tensor served = plan.kept.any(1);
-  stats.dropped = stats.tokens - served.sum().item<double>();
-  const at::Tensor wide_logits = logits.detach().to(at::kFloat);
-  const at::Tensor p = input.probabilities.detach().to(at::kFloat);
-  at::Tensor entropy = at::logsumexp(wide_logits, {-1}) - (p * wide_logits).sum(-1);
-  at::Tensor confidence = plan.gate.detach().select(1, 0).to(at::kFloat);
-  if (input.valid.defined()) {
-    entropy = entropy.masked_select(input.valid);
-    confidence = confidence.masked_select(input.valid);
-  }
-  stats.entropy_sum = entropy.sum().item<double>();
-  stats.confidence_sum = confidence.sum().item<double>();
+  stats.router_z = stats.tokens > 0 ? z_sum / stats.tokens : 0.0;
   return stats;
 }
 
@@ -132,10 +141,9 @@ MoeOutput MoeLayer::forward(const MoeInput& input) const {
                  .view(input.x.sizes());
   output.balance = balance_loss(routing.probabilities, output.plan.expert.select(1, 0).contiguous(),
                                 routing.group_ends);
-  output.router_z = router_z_loss(logits, routing.valid);
-  output.stats = measure(layer_, output.plan, logits, routing);
+  if (config_.z_loss > 0) output.router_z = router_z_loss(logits, routing.valid);
+  output.stats = measure(layer_, output.plan, logits, routing.probabilities);
   output.stats.balance = output.balance.item<double>();
-  output.stats.router_z = output.router_z.item<double>();
   return output;
 }
 

@@ -26,7 +26,7 @@ struct MoeInput {
 struct MoeOutput {
   at::Tensor y;        // [B, S, D]; 0 for dropped tokens and padding
   at::Tensor balance;  // float32 scalar, before its factor
-  at::Tensor router_z; // float32 scalar, before its factor
+  at::Tensor router_z; // float32 scalar, before its factor; undefined if the factor is 0
   RoutingPlan plan;
   RoutingStats stats;
 };

@@ -153,6 +153,7 @@ TEST(MoeLayer, GradientsMatchFiniteDifferences) {
   config.d_model = 6;
   config.d_ff = 5;
   config.init_scale = 4.0;
+  config.moe.z_loss = 0.1;
   ParameterSet parameters(at::kCPU, Precision::kFloat64);
   const MoeLayer moe(parameters, "m", "encoder.0", config);
   parameters.initialize(1);

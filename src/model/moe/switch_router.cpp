@@ -1,6 +1,7 @@
 #include "model/moe/switch_router.h"
 
 #include <ATen/Dispatch.h>
+#include <ATen/Parallel.h>
 
 namespace switchyard {
 
@@ -15,15 +16,20 @@ RoutingPlan SwitchRouter::route(const RouterInput& input) const {
   // An own argmax: LibTorch does not promise the lowest index among equals.
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, probabilities.scalar_type(), "switch_router", [&] {
     const scalar_t* p = probabilities.const_data_ptr<scalar_t>();
-    for (int64_t t = 0; t < plan.num_tokens; ++t, p += plan.num_experts) {
-      int64_t index = 0;
-      for (int64_t e = 1; e < plan.num_experts; ++e) {
-        if (p[e] > p[index]) index = e;
+    at::parallel_for(0, plan.num_tokens, 512, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        const scalar_t* row = p + t * plan.num_experts;
+        int64_t index = 0;
+        for (int64_t e = 1; e < plan.num_experts; ++e) {
+          if (row[e] > row[index]) index = e;
+        }
+        out[t] = index;
       }
-      out[t] = index;
-    }
+    });
   });
-  plan.gate = input.probabilities.gather(1, best);
+  // The gate is float32 whatever the router's type.
+  const at::Tensor gate = input.probabilities.gather(1, best);
+  plan.gate = gate.scalar_type() == at::kBFloat16 ? gate.to(at::kFloat) : gate;
   plan.expert = input.valid.defined() ? best.masked_fill(input.valid.logical_not().unsqueeze(1), -1)
                                       : best;
   assign_places(plan, input);
