@@ -1,0 +1,134 @@
+#include "data/streams.h"
+
+#include <algorithm>
+#include <span>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "text/tokenizer.h"
+
+namespace switchyard {
+namespace {
+
+constexpr uint64_t kEvaluationSeed = 0x65766C;  // fixed: evaluations must be comparable
+constexpr uint64_t kEpochShift = 1;             // second key of kRandomShuffle; 0 is the order's
+
+std::vector<PreparedData> open_sources(const WeightedPaths& paths) {
+  if (paths.empty()) {
+    throw usage_error("no training data", "data.train", "name a folder made by `switchyard prepare`");
+  }
+  std::vector<PreparedData> sources;
+  for (const auto& [path, weight] : paths) {
+    if (!(weight > 0)) throw usage_error(format("weight {} of '{}'", weight, path), "data.train");
+    sources.emplace_back(path);
+    if (sources.back().tokenizer_hash() != sources.front().tokenizer_hash()) {
+      throw usage_error("prepared with another tokenizer than the first source", path,
+                        format("prepare it with {}", sources.front().tokenizer_path()));
+    }
+  }
+  return sources;
+}
+
+std::vector<double> weights_of(const WeightedPaths& paths) {
+  std::vector<double> weights;
+  for (const auto& [path, weight] : paths) weights.push_back(weight);
+  return weights;
+}
+
+void check_length(const PreparedData& data, const SpanLengths& lengths) {
+  if (data.num_tokens() >= static_cast<uint64_t>(lengths.raw)) return;
+  throw usage_error(format("{} tokens do not fill one sequence of {}", data.num_tokens(),
+                           lengths.raw),
+                    data.folder(), "prepare more text or lower data.input_length");
+}
+
+TokenBatch empty_batch(const SpanLengths& lengths, uint64_t first, int64_t count) {
+  TokenBatch batch;
+  batch.input_length = lengths.inputs;
+  batch.target_length = lengths.targets;
+  batch.first_sequence = static_cast<int64_t>(first);
+  batch.inputs.reserve(static_cast<size_t>(count * lengths.inputs));
+  batch.targets.reserve(static_cast<size_t>(count * lengths.targets));
+  return batch;
+}
+
+}  // namespace
+
+SpanCorrupter::SpanCorrupter(const DataConfig& config, int32_t vocab_size, uint64_t seed)
+    : noise_density_(config.noise_density),
+      mean_span_length_(config.mean_span_length),
+      lengths_(span_lengths(config.input_length, config.noise_density, config.mean_span_length)),
+      first_sentinel_(vocab_size - 1),
+      seed_(seed) {}
+
+void SpanCorrupter::add_row(std::span<const int32_t> raw, uint64_t number,
+                            TokenBatch& batch) const {
+  const auto mask = random_spans_mask(lengths_.raw, noise_density_, mean_span_length_,
+                                      RandomStream(seed_, kRandomSpans, number));
+  corrupt_spans(raw, mask, first_sentinel_, batch.inputs, batch.targets);
+  batch.inputs.push_back(kEosId);
+  batch.targets.push_back(kEosId);
+  ++batch.num_sequences;
+}
+
+TrainingStream::TrainingStream(const DataConfig& config, uint64_t seed)
+    : sources_(open_sources(config.train)),
+      seed_(seed),
+      corrupter_(config, sources_.front().vocab_size(), seed),
+      mixture_(weights_of(config.train), seed) {
+  for (const PreparedData& source : sources_) check_length(source, lengths());
+}
+
+uint64_t TrainingStream::sequences_per_epoch(size_t k) const {
+  return sources_[k].num_tokens() / static_cast<uint64_t>(lengths().raw);
+}
+
+void TrainingStream::copy_window(size_t source, uint64_t index, int32_t* raw) const {
+  const PreparedData& data = sources_[source];
+  const uint64_t windows = sequences_per_epoch(source);
+  const uint64_t epoch = index / windows;
+  const uint64_t source_seed = RandomStream(seed_, kRandomShuffle, source, ~uint64_t{0}).bits64(0);
+  const uint64_t window = permute_index(index % windows, windows, source_seed, epoch);
+  const uint64_t shift =
+      RandomStream(source_seed, kRandomShuffle, epoch, kEpochShift).below(0, data.num_tokens());
+  // The stream is a ring: the window over its end goes on at its start.
+  const auto length = static_cast<uint64_t>(lengths().raw);
+  const uint64_t begin = (shift + window * length) % data.num_tokens();
+  const uint64_t before_end = std::min(length, data.num_tokens() - begin);
+  data.copy(begin, before_end, raw);
+  data.copy(0, length - before_end, raw + before_end);
+}
+
+TokenBatch TrainingStream::batch(uint64_t first, int64_t count) const {
+  TokenBatch batch = empty_batch(lengths(), first, count);
+  std::vector<int32_t> raw(static_cast<size_t>(lengths().raw));
+  for (uint64_t i = first; i < first + static_cast<uint64_t>(count); ++i) {
+    const MixtureSchedule::Place place = mixture_.at(i);
+    copy_window(place.source, place.index, raw.data());
+    corrupter_.add_row(raw, i, batch);
+  }
+  return batch;
+}
+
+EvaluationStream::EvaluationStream(const DataConfig& config, const std::string& folder,
+                                   uint64_t max_sequences)
+    : data_(folder), corrupter_(config, data_.vocab_size(), kEvaluationSeed) {
+  check_length(data_, lengths());
+  num_windows_ = data_.num_tokens() / static_cast<uint64_t>(lengths().raw);
+  num_sequences_ = max_sequences == 0 ? num_windows_ : std::min(max_sequences, num_windows_);
+}
+
+TokenBatch EvaluationStream::batch(uint64_t first, int64_t count) const {
+  const uint64_t end = std::min(num_sequences_, first + static_cast<uint64_t>(count));
+  TokenBatch batch = empty_batch(lengths(), first, count);
+  const auto length = static_cast<uint64_t>(lengths().raw);
+  std::vector<int32_t> raw(length);
+  for (uint64_t i = first; i < end; ++i) {
+    const uint64_t window = permute_index(i, num_windows_, kEvaluationSeed, 0);
+    data_.copy(window * length, length, raw.data());
+    corrupter_.add_row(raw, window, batch);
+  }
+  return batch;
+}
+
+}  // namespace switchyard
