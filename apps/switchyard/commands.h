@@ -15,6 +15,7 @@ struct GlobalOptions {
   int thread_count() const;
 };
 
+void add_bench_command(CLI::App& app, const GlobalOptions& global);
 void add_prepare_command(CLI::App& app, const GlobalOptions& global);
 void add_tokenizer_command(CLI::App& app, const GlobalOptions& global);
 

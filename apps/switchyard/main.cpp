@@ -22,6 +22,7 @@ namespace {
 constexpr auto kCommands = {
     add_tokenizer_command,
     add_prepare_command,
+    add_bench_command,
 };
 
 int report(const Error& error) {

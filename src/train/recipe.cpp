@@ -20,6 +20,10 @@ constexpr std::array<std::string_view, 11> kFreeKeys = {
     "train.checkpoint_every", "train.keep_checkpoints", "train.max_minutes",
     "train.tensorboard",      "train.micro_batch_sequences"};
 
+void set_all(FieldList& fields, const std::vector<std::string>& assignments) {
+  for (const std::string& assignment : assignments) fields.set(assignment);
+}
+
 void check_batches(const Recipe& recipe, const std::string& where) {
   const int64_t batch = recipe.train.batch_sequences;
   const int64_t micro = recipe.train.micro_batch();
@@ -134,6 +138,13 @@ std::string Recipe::to_toml(bool with_help) const {
   return fields.to_toml(with_help);
 }
 
+void Recipe::apply(const std::vector<std::string>& overrides) {
+  FieldList fields;
+  list_fields(fields);
+  set_all(fields, overrides);
+  validate("recipe");
+}
+
 void Recipe::validate(const std::string& where) const {
   model.validate(where);
   check_batches(*this, where);
@@ -150,7 +161,7 @@ Recipe load_recipe(const std::string& path, const std::vector<std::string>& over
   FieldList fields;
   recipe.list_fields(fields);
   if (!path.empty()) fields.read_toml_file(path);
-  for (const std::string& assignment : overrides) fields.set(assignment);
+  set_all(fields, overrides);
   recipe.validate(path.empty() ? "recipe" : path);
   return recipe;
 }

@@ -84,6 +84,8 @@ struct Recipe {
   MeshConfig mesh;
 
   void list_fields(FieldList& fields);
+  /// Applies "section.key=value" in order, then validates. Throws Error(kUsage).
+  void apply(const std::vector<std::string>& overrides);
   /// Complete TOML, with each key's help as a comment if `with_help`.
   std::string to_toml(bool with_help = false) const;
   /// Checks what single ranges cannot: sizes that must divide one another, parts not there yet.

@@ -1,0 +1,44 @@
+#include "train/gemm_rate.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace switchyard {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double best_rate(int64_t size, at::ScalarType type, double seconds) {
+  const at::Tensor a = at::full({size, size}, 0.5, type), b = at::full({size, size}, 0.25, type);
+  at::Tensor product = at::empty({size, size}, type);
+  const double flops = 2.0 * static_cast<double>(size) * static_cast<double>(size) *
+                       static_cast<double>(size);
+  at::mm_out(product, a, b);  // makes the library's plan and touches the pages
+  double best = 0;
+  const Clock::time_point start = Clock::now();
+  do {
+    const Clock::time_point begin = Clock::now();
+    at::mm_out(product, a, b);
+    best = std::max(best, flops / seconds_since(begin));
+  } while (seconds_since(start) < seconds);
+  return best;
+}
+
+}  // namespace
+
+double measure_gemm_rate(Precision precision, double seconds) {
+  const c10::NoGradGuard no_grad;
+  const bool wide = precision == Precision::kFloat32 || precision == Precision::kFloat64;
+  const at::ScalarType type = wide ? at::kFloat : at::kBFloat16;
+  const double rough = best_rate(256, type, 0.0);
+  const int64_t size = rough * seconds > 4 * 2.0 * 2048 * 2048 * 2048 ? 2048 : 512;
+  return best_rate(size, type, seconds);
+}
+
+}  // namespace switchyard
