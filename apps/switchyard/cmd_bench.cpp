@@ -7,6 +7,7 @@
 
 #include "base/format.h"
 #include "base/progress.h"
+#include "data/span_corruption.h"
 #include "train/process_setup.h"
 #include "train/step_bench.h"
 
@@ -109,7 +110,8 @@ void run(const BenchCommand& command, int threads) {
     recipe = load_recipe(command.recipe, command.overrides);
     name = command.recipe;
     options.input_length = recipe.data.input_length;
-    options.target_length = std::max<int64_t>(1, recipe.data.input_length * 29 / 128);
+    options.target_length = span_lengths(recipe.data.input_length, recipe.data.noise_density,
+                                         recipe.data.mean_span_length).targets;
   } else {
     recipe.apply(command.overrides);
   }

@@ -15,8 +15,15 @@ struct GlobalOptions {
   int thread_count() const;
 };
 
+/// Thrown by a callback that did its work but must not end with 0: 128 + signal when stopped.
+struct ExitCode {
+  int code;
+};
+
 void add_bench_command(CLI::App& app, const GlobalOptions& global);
+void add_eval_command(CLI::App& app, const GlobalOptions& global);
 void add_prepare_command(CLI::App& app, const GlobalOptions& global);
 void add_tokenizer_command(CLI::App& app, const GlobalOptions& global);
+void add_train_command(CLI::App& app, const GlobalOptions& global);
 
 }  // namespace switchyard

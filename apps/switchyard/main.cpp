@@ -22,6 +22,8 @@ namespace {
 constexpr auto kCommands = {
     add_tokenizer_command,
     add_prepare_command,
+    add_train_command,
+    add_eval_command,
     add_bench_command,
 };
 
@@ -97,6 +99,9 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     flush_stdout();
+  } catch (const ExitCode& exit) {
+    flush_stdout();
+    return exit.code;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);
     throw parse_failure(app, error);

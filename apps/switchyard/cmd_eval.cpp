@@ -1,0 +1,103 @@
+// switchyard eval: held-out quality of a model.
+#include "commands.h"
+
+#include <filesystem>
+#include <memory>
+
+#include <nlohmann/json.hpp>
+
+#include "base/format.h"
+#include "base/progress.h"
+#include "train/checkpoint.h"
+#include "train/evaluation.h"
+#include "train/process_setup.h"
+#include "train/run_directory.h"
+
+namespace switchyard {
+namespace {
+
+struct EvalCommand {
+  std::string model;
+  std::vector<std::string> data;
+  std::string precision = "bf16-selective";
+  int64_t sequences = 0;
+  int64_t input_length = 0;
+  bool json = false;
+};
+
+/// Lengths and masks as in training where the model lies in a run, else the defaults.
+DataConfig data_config(const std::string& model_directory) {
+  for (const char* up : {"", "/../.."}) {
+    const std::string recipe = model_directory + up + "/recipe.toml";
+    if (std::filesystem::exists(recipe)) return load_recipe(recipe).data;
+  }
+  return {};
+}
+
+void run(const EvalCommand& command, int threads) {
+  const std::string directory = find_model_directory(command.model);
+  DataConfig config = data_config(directory);
+  if (command.input_length > 0) config.input_length = command.input_length;
+  prepare_process(threads);
+  const auto model = load_model(directory, parse_precision(command.precision));
+  EvaluationResult all;
+  nlohmann::ordered_json sources = nlohmann::ordered_json::array();
+  ProgressLine line;
+  for (const std::string& folder : command.data) {
+    const EvaluationStream stream(config, folder, static_cast<uint64_t>(command.sequences));
+    check_vocabulary(model->config(), stream.vocab_size(), folder);
+    const EvaluationResult result = evaluate(*model, stream, command.sequences, [&](int64_t done) {
+      line.show(format("evaluate {}  {} of {} sequences", folder, done, stream.num_sequences()));
+    });
+    sources.push_back({{"data", folder}, {"nlp", result.nlp()}, {"accuracy", result.accuracy()}});
+    line.clear();
+    if (!command.json && command.data.size() > 1) fmt::print("{:.4f}  {}\n", result.nlp(), folder);
+    all += result;
+  }
+  if (command.json) {
+    nlohmann::ordered_json object = {{"model", directory},
+                                     {"nlp", all.nlp()},
+                                     {"accuracy", all.accuracy()},
+                                     {"targets", all.cross_entropy.count},
+                                     {"sequences", all.sequences},
+                                     {"input_length", config.input_length},
+                                     {"seconds", all.seconds},
+                                     {"sources", sources}};
+    fmt::print("{}\n", object.dump());
+    return;
+  }
+  fmt::print("NLP       {:.4f} nats per target token\n", all.nlp());
+  fmt::print("accuracy  {:.2f} %\n", 100 * all.accuracy());
+  fmt::print("{} targets of {} sequences in {}\n",
+             format_count(static_cast<long long>(all.cross_entropy.count)),
+             format_count(all.sequences), format_duration(all.seconds));
+}
+
+}  // namespace
+
+void add_eval_command(CLI::App& app, const GlobalOptions& global) {
+  CLI::App* command = app.add_subcommand(
+      "eval", "Held-out quality: negative log perplexity (NLP) and accuracy of a model");
+  auto state = std::make_shared<EvalCommand>();
+  command->add_option("--model", state->model, "Model directory, or a run: its newest checkpoint")
+      ->required()
+      ->option_text("DIR");
+  command->add_option("--data", state->data, "Prepared data, as DIR/validation")
+      ->required()
+      ->option_text("DIR...");
+  command->add_option("--sequences", state->sequences, "First N sequences of each; 0: all")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->option_text("N=0");
+  command
+      ->add_option("--input-length", state->input_length,
+                   "Encoder tokens of a sequence; default: as the model's run, else 512")
+      ->check(CLI::Range(8, 1 << 20))
+      ->option_text("N");
+  command->add_option("--precision", state->precision, "bf16-selective, bf16 or fp32")
+      ->check(CLI::IsMember({"bf16-selective", "bf16", "fp32"}))
+      ->option_text("NAME=bf16-selective");
+  command->add_flag("--json", state->json, "Print the result as JSON");
+  command->callback([state, &global] { run(*state, global.thread_count()); });
+}
+
+}  // namespace switchyard

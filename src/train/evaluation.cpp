@@ -1,0 +1,63 @@
+#include "train/evaluation.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "train/batches.h"
+
+namespace switchyard {
+namespace {
+
+constexpr int64_t kTokensAtOnce = 8192;  // about: enough for full speed, little memory
+
+// A multiple of the routing group, so that no group is cut.
+int64_t batch_size(const ModelConfig& config, const SpanLengths& lengths) {
+  const int64_t group = config.moe.num_experts > 0 ? config.moe.group_sequences : 1;
+  const int64_t wanted = kTokensAtOnce / (lengths.inputs + lengths.targets);
+  return std::max<int64_t>(1, wanted / group) * group;
+}
+
+}  // namespace
+
+EvaluationResult& EvaluationResult::operator+=(const EvaluationResult& other) {
+  cross_entropy += other.cross_entropy;
+  correct += other.correct;
+  accumulate(routing, other.routing);
+  sequences += other.sequences;
+  seconds += other.seconds;
+  return *this;
+}
+
+EvaluationResult evaluate(EncoderDecoder& model, const EvaluationStream& stream, int64_t sequences,
+                          const std::function<void(int64_t)>& progress) {
+  const c10::NoGradGuard no_grad;
+  const auto start = std::chrono::steady_clock::now();
+  const auto available = static_cast<int64_t>(stream.num_sequences());
+  const int64_t total = sequences > 0 ? std::min(sequences, available) : available;
+  const int64_t size = batch_size(model.config(), stream.lengths());
+  EvaluationResult result;
+  while (result.sequences < total) {
+    const int64_t count = std::min(size, total - result.sequences);
+    const TokenBatch tokens = stream.batch(static_cast<uint64_t>(result.sequences), count);
+    const ModelOutput output = model.forward(to_batch(tokens, result.sequences), ForwardOptions{});
+    result.cross_entropy += output.cross_entropy;
+    result.correct += output.correct;
+    accumulate(result.routing, output.routing);
+    result.sequences += tokens.num_sequences;
+    if (progress) progress(result.sequences);
+  }
+  result.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+void check_vocabulary(const ModelConfig& model, int64_t vocab_size, const std::string& where) {
+  if (vocab_size <= model.vocab_size) return;
+  throw usage_error(format("model.vocab_size = {} is below the tokenizer's {} pieces",
+                           model.vocab_size, vocab_size),
+                    where, format("set model.vocab_size to {} or more", vocab_size));
+}
+
+}  // namespace switchyard

@@ -1,0 +1,34 @@
+// Held-out quality: negative log perplexity (NLP = -mean cross-entropy in nats per target, higher is
+// better; paper section 2.2) and accuracy of a model on a fixed stream of sequences.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "data/streams.h"
+#include "model/encoder_decoder.h"
+
+namespace switchyard {
+
+struct EvaluationResult {
+  LossSum cross_entropy, correct;  // over real targets
+  std::vector<RoutingStats> routing;
+  int64_t sequences = 0;
+  double seconds = 0;
+
+  double nlp() const { return -cross_entropy.mean(); }
+  double accuracy() const { return correct.mean(); }
+  EvaluationResult& operator+=(const EvaluationResult& other);
+};
+
+/// Evaluates on the first `sequences` of `stream` (fewer if it has fewer; 0: all): evaluation
+/// capacity, no dropout, no jitter. Routing groups are slices of the stream, so the result does not
+/// depend on how it is cut into batches. `progress` is told the sequences done after each batch.
+EvaluationResult evaluate(EncoderDecoder& model, const EvaluationStream& stream, int64_t sequences,
+                          const std::function<void(int64_t)>& progress = {});
+
+/// Throws Error(kUsage) unless the ids of data prepared with `vocab_size` pieces fit the model.
+void check_vocabulary(const ModelConfig& model, int64_t vocab_size, const std::string& where);
+
+}  // namespace switchyard

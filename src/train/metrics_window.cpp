@@ -1,0 +1,131 @@
+#include "train/metrics_window.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace switchyard {
+namespace {
+
+nlohmann::json pair_of(const LossSum& sum) { return {sum.sum, sum.count}; }
+LossSum loss_sum_of(const nlohmann::json& pair) {
+  return {pair.at(0).get<double>(), pair.at(1).get<double>()};
+}
+
+nlohmann::json exact_of(const RoutingStats& stats) {
+  return {{"layer", stats.layer},
+          {"sums", {stats.tokens, stats.dropped, stats.entropy_sum, stats.confidence_sum,
+                    stats.balance, stats.router_z, stats.calls}},
+          {"load", stats.load}};
+}
+
+RoutingStats routing_stats_of(const nlohmann::json& object) {
+  RoutingStats stats;
+  stats.layer = object.at("layer").get<std::string>();
+  const auto sums = object.at("sums").get<std::vector<double>>();
+  double* const fields[] = {&stats.tokens,  &stats.dropped,  &stats.entropy_sum,
+                            &stats.confidence_sum, &stats.balance, &stats.router_z, &stats.calls};
+  for (size_t i = 0; i < std::size(fields); ++i) *fields[i] = sums.at(i);
+  stats.load = object.at("load").get<std::vector<double>>();
+  return stats;
+}
+
+// Router health: the means over all routed tokens, then layer by layer.
+void add_routing(nlohmann::json& line, const std::vector<RoutingStats>& routing) {
+  if (routing.empty()) return;
+  RoutingStats all;
+  nlohmann::json layers = nlohmann::json::array();
+  for (const RoutingStats& stats : routing) {
+    all.tokens += stats.tokens;
+    all.dropped += stats.dropped;
+    all.entropy_sum += stats.entropy_sum;
+    all.confidence_sum += stats.confidence_sum;
+    const double tokens = std::max(stats.tokens, 1.0), calls = std::max(stats.calls, 1.0);
+    std::vector<double> load = stats.load;
+    for (double& share : load) share /= tokens;
+    layers.push_back({{"layer", stats.layer},
+                      {"load", load},
+                      {"dropped_share", stats.dropped_share()},
+                      {"entropy", stats.entropy_sum / tokens},
+                      {"confidence", stats.confidence_sum / tokens},
+                      {"balance", stats.balance / calls},
+                      {"router_z", stats.router_z / calls}});
+  }
+  const double tokens = std::max(all.tokens, 1.0);
+  line["dropped_share"] = all.dropped / tokens;
+  line["router_entropy"] = all.entropy_sum / tokens;
+  line["router_confidence"] = all.confidence_sum / tokens;
+  line["layers"] = layers;
+}
+
+}  // namespace
+
+void MetricsWindow::add(const StepResult& result) {
+  ++steps;
+  cross_entropy += result.cross_entropy;
+  logit_z += result.logit_z;
+  correct += result.correct;
+  loss += result.loss;
+  balance_loss += result.balance_loss;
+  router_z_loss += result.router_z_loss;
+  gradient_norm += result.gradient_norm;
+  accumulate(routing, result.routing);
+}
+
+double MetricsWindow::dropped_tokens() const {
+  double dropped = 0;
+  for (const RoutingStats& stats : routing) dropped += stats.dropped;
+  return dropped;
+}
+
+nlohmann::json MetricsWindow::to_json() const {
+  nlohmann::json layers = nlohmann::json::array();
+  for (const RoutingStats& stats : routing) layers.push_back(exact_of(stats));
+  return {{"steps", steps},
+          {"cross_entropy", pair_of(cross_entropy)},
+          {"logit_z", pair_of(logit_z)},
+          {"correct", pair_of(correct)},
+          {"sums", {loss, balance_loss, router_z_loss, gradient_norm, seconds, wait_seconds}},
+          {"routing", layers}};
+}
+
+MetricsWindow MetricsWindow::from_json(const nlohmann::json& object) {
+  MetricsWindow window;
+  window.steps = object.at("steps").get<int64_t>();
+  window.cross_entropy = loss_sum_of(object.at("cross_entropy"));
+  window.logit_z = loss_sum_of(object.at("logit_z"));
+  window.correct = loss_sum_of(object.at("correct"));
+  const auto sums = object.at("sums").get<std::vector<double>>();
+  double* const fields[] = {&window.loss,          &window.balance_loss, &window.router_z_loss,
+                            &window.gradient_norm, &window.seconds,      &window.wait_seconds};
+  for (size_t i = 0; i < std::size(fields); ++i) *fields[i] = sums.at(i);
+  for (const nlohmann::json& layer : object.at("routing")) {
+    window.routing.push_back(routing_stats_of(layer));
+  }
+  return window;
+}
+
+nlohmann::json MetricsWindow::metrics() const {
+  const auto count = static_cast<double>(std::max<int64_t>(steps, 1));
+  nlohmann::json line = {{"nlp", -cross_entropy.mean()},
+                         {"accuracy", correct.mean()},
+                         {"loss", loss / count},
+                         {"gradient_norm", gradient_norm / count},
+                         {"logit_z", logit_z.mean()}};
+  if (!routing.empty()) {
+    line["balance_loss"] = balance_loss / count;
+    line["z_loss"] = router_z_loss / count;
+  }
+  add_routing(line, routing);
+  return line;
+}
+
+nlohmann::json metrics_of(const EvaluationResult& result) {
+  nlohmann::json line = {{"nlp", result.nlp()},
+                         {"accuracy", result.accuracy()},
+                         {"targets", result.cross_entropy.count},
+                         {"sequences", result.sequences}};
+  add_routing(line, result.routing);
+  return line;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,156 @@
+#include "train/run_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <filesystem>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/format.h"
+
+namespace switchyard {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kRecipe = "/recipe.toml";
+constexpr const char* kLock = "/.lock";
+
+// "step-00001000" -> 1000, anything else -1.
+int64_t step_of(const std::string& name) {
+  constexpr std::string_view kPrefix = "step-";
+  if (!name.starts_with(kPrefix)) return -1;
+  int64_t step = -1;
+  const char* end = name.data() + name.size();
+  const auto [stop, code] = std::from_chars(name.data() + kPrefix.size(), end, step);
+  return code == std::errc() && stop == end ? step : -1;
+}
+
+bool is_empty_but_lock(const std::string& path) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path, error)) {
+    if (entry.path().filename() != ".lock") return false;
+  }
+  return !error;
+}
+
+std::string describe(const std::vector<RecipeDifference>& differences) {
+  constexpr size_t kShown = 3;
+  std::string text;
+  for (size_t i = 0; i < std::min(kShown, differences.size()); ++i) {
+    const RecipeDifference& difference = differences[i];
+    text += format("{}{} = {} (there {})", i ? ", " : "", difference.key, difference.ours,
+                   difference.theirs);
+  }
+  if (differences.size() > kShown) text += format(" and {} more", differences.size() - kShown);
+  return text;
+}
+
+}  // namespace
+
+std::vector<int64_t> list_checkpoints(const std::string& run_directory) {
+  std::vector<int64_t> steps;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(run_directory + "/checkpoints", error)) {
+    const int64_t step = step_of(entry.path().filename().string());
+    if (step >= 0) steps.push_back(step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+std::string find_model_directory(const std::string& path) {
+  if (!fs::exists(path)) throw usage_error("no such directory", path, "name a model or a run");
+  if (fs::exists(path + "/config.json")) return path;
+  const std::vector<int64_t> steps = list_checkpoints(path);
+  if (!steps.empty()) return format("{}/checkpoints/step-{:08}", path, steps.back());
+  if (fs::exists(path + kRecipe)) {
+    throw usage_error("the run has no checkpoint yet", path, "let it train until the first one");
+  }
+  throw usage_error("neither a model (config.json) nor a run (checkpoints/)", path,
+                    "name a directory with one of them");
+}
+
+RunDirectory::RunDirectory(const std::string& path, const Recipe& recipe) : path_(path) {
+  if (fs::exists(path) && !fs::exists(path + kRecipe) && !is_empty_but_lock(path)) {
+    throw usage_error("the directory is not empty and holds no run", path,
+                      "give a new directory for --run-dir");
+  }
+  make_directories(path);
+  lock();
+  check_same_run(recipe);
+  make_directories(path + "/checkpoints");
+  write_recipe(recipe);
+}
+
+RunDirectory::~RunDirectory() {
+  if (lock_fd_ >= 0) ::close(lock_fd_);
+}
+
+void RunDirectory::lock() {
+  const std::string file = path_ + kLock;
+  lock_fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock_fd_ < 0) throw system_failure("cannot write in the run directory", path_, errno);
+  if (::flock(lock_fd_, LOCK_EX | LOCK_NB) == 0) return;
+  const int reason = errno;
+  ::close(std::exchange(lock_fd_, -1));
+  if (reason == EWOULDBLOCK) {
+    throw usage_error("another process trains in this run directory", path_,
+                      "wait for it, or give another --run-dir");
+  }
+  if (reason != ENOLCK && reason != ENOTSUP) throw system_failure("cannot lock", file, reason);
+}
+
+void RunDirectory::check_same_run(const Recipe& recipe) const {
+  if (!fs::exists(path_ + kRecipe)) return;
+  const auto differences = run_differences(recipe, load_recipe(path_ + kRecipe));
+  if (differences.empty()) return;
+  throw usage_error(format("the run directory holds another run: {}", describe(differences)), path_,
+                    "use its recipe to go on with it, or give another --run-dir");
+}
+
+std::string RunDirectory::checkpoint_path(int64_t step) const {
+  return format("{}/checkpoints/step-{:08}", path_, step);
+}
+
+std::vector<int64_t> RunDirectory::checkpoints() const { return list_checkpoints(path_); }
+
+void RunDirectory::remove_old_checkpoints(int64_t keep) const {
+  const std::vector<int64_t> steps = checkpoints();
+  if (keep == 0) return;
+  for (size_t i = 0; i + static_cast<size_t>(keep) < steps.size(); ++i) {
+    // Renamed first: a checkpoint half removed must not look like one.
+    const std::string doomed = format("{}/checkpoints/.removing-{:08}", path_, steps[i]);
+    std::error_code error;
+    fs::rename(checkpoint_path(steps[i]), doomed, error);
+    fs::remove_all(doomed, error);
+  }
+}
+
+void RunDirectory::cut_metrics(int64_t step) const {
+  if (!fs::exists(metrics_path())) return;
+  std::istringstream lines(read_file(metrics_path()));
+  std::string kept;
+  for (std::string line; std::getline(lines, line);) {
+    const auto object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    // The last line may be half written: the process was killed.
+    const bool sound = object.is_object() && object.contains("step") &&
+                       object["step"].is_number_integer();
+    if (sound && object["step"].get<int64_t>() <= step) kept += line + "\n";
+  }
+  write_file(metrics_path(), kept);
+}
+
+void RunDirectory::write_recipe(const Recipe& recipe) const {
+  write_file(path_ + kRecipe, recipe.to_toml());
+}
+
+}  // namespace switchyard

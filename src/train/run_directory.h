@@ -1,0 +1,52 @@
+// Run directory: the recipe as run, metrics.jsonl, tensorboard/, checkpoints/, run.json
+// (docs/formats.md, "Run directory").
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "train/recipe.h"
+
+namespace switchyard {
+
+/// One process at a time owns a run directory, by a lock that ends with the process.
+class RunDirectory {
+ public:
+  /// Makes the directory, or takes up the run that it holds. Throws Error(kUsage) if it holds a run
+  /// of another recipe (naming the keys that differ) or anything that is no run, or if another
+  /// process trains in it.
+  RunDirectory(const std::string& path, const Recipe& recipe);
+  ~RunDirectory();
+  RunDirectory(const RunDirectory&) = delete;
+  RunDirectory& operator=(const RunDirectory&) = delete;
+
+  const std::string& path() const { return path_; }
+  std::string metrics_path() const { return path_ + "/metrics.jsonl"; }
+  std::string tensorboard_path() const { return path_ + "/tensorboard"; }
+  std::string checkpoint_path(int64_t step) const;
+  /// Steps of the complete checkpoints, ascending.
+  std::vector<int64_t> checkpoints() const;
+  /// Removes all but the newest `keep` checkpoints (0: keeps all).
+  void remove_old_checkpoints(int64_t keep) const;
+  /// Drops the lines of metrics.jsonl that lie beyond `step`: a run that goes on from a checkpoint
+  /// writes them again.
+  void cut_metrics(int64_t step) const;
+  void write_recipe(const Recipe& recipe) const;
+
+ private:
+  void lock();
+  void check_same_run(const Recipe& recipe) const;
+
+  std::string path_;
+  int lock_fd_ = -1;
+};
+
+/// Steps of the checkpoints in a run directory, ascending; empty if it holds none.
+std::vector<int64_t> list_checkpoints(const std::string& run_directory);
+
+/// `path` itself if it is a model directory, the newest checkpoint if it is a run directory. Throws
+/// Error(kUsage) if it is neither.
+std::string find_model_directory(const std::string& path);
+
+}  // namespace switchyard

@@ -1,0 +1,83 @@
+#include "train/run_reporter.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/format.h"
+#include "base/log.h"
+#include "base/threads.h"
+
+namespace switchyard {
+namespace {
+
+constexpr auto kLogPause = std::chrono::seconds(10);  // between lines of a log that nobody watches
+
+std::string describe(const Throughput& throughput) {
+  return format("{} tokens/s  {:.0f} % of GEMM",
+                format_count(static_cast<long long>(throughput.tokens_per_second)),
+                100 * throughput.gemm_share);
+}
+
+}  // namespace
+
+RunReporter::RunReporter(const RunDirectory& run, const Recipe& recipe)
+    : metrics_(run.metrics_path()),
+      total_steps_(recipe.train.steps),
+      start_(std::chrono::steady_clock::now()) {}
+
+void RunReporter::write(const TrainPosition& position, const char* kind,
+                        const nlohmann::json& values) {
+  nlohmann::ordered_json line = {{"kind", kind},
+                                 {"step", position.step},
+                                 {"tokens", position.tokens},
+                                 {"seconds", position.seconds}};
+  for (const auto& [key, value] : values.items()) line[key] = value;
+  metrics_.append(line.dump() + "\n");
+}
+
+void RunReporter::train(const TrainPosition& position, double learning_rate,
+                        const Throughput& throughput) {
+  const MetricsWindow& window = position.window;
+  throughput_ = throughput;
+  nlohmann::json values = window.metrics();
+  values["learning_rate"] = learning_rate;
+  values["tokens_per_second"] = throughput.tokens_per_second;
+  values["gemm_share"] = throughput.gemm_share;
+  values["loader_share"] = window.seconds > 0 ? window.wait_seconds / window.seconds : 0.0;
+  values["peak_memory"] = peak_memory();
+  write(position, "train", values);
+
+  const auto now = std::chrono::steady_clock::now();
+  if (line_.visible() || (now - last_log_ < kLogPause && position.step != total_steps_)) return;
+  last_log_ = now;
+  log_info("step {}/{}  loss {:.4f}  {}  left {}", position.step, total_steps_,
+           values["loss"].get<double>(), describe(throughput),
+           format_duration(seconds_left(position)));
+}
+
+void RunReporter::evaluation(const TrainPosition& position, const EvaluationResult& result) {
+  write(position, "eval", metrics_of(result));
+  line_.clear();
+  log_info("step {}/{}  held-out NLP {:.4f}  accuracy {:.2f} %  ({} sequences in {})", position.step,
+           total_steps_, result.nlp(), 100 * result.accuracy(), result.sequences,
+           format_duration(result.seconds));
+}
+
+void RunReporter::event(const TrainPosition& position, const std::string& name) {
+  write(position, "event", {{"event", name}});
+}
+
+double RunReporter::seconds_left(const TrainPosition& position) const {
+  const double gone =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  const auto done = static_cast<double>(position.step - first_step_);
+  return done > 0 ? gone / done * static_cast<double>(total_steps_ - position.step) : 0.0;
+}
+
+void RunReporter::progress(const TrainPosition& position, double loss) {
+  if (first_step_ < 0) first_step_ = position.step - 1;
+  if (!line_.visible()) return;
+  line_.show(format("step {}/{}  loss {:.3f}  {}  left {}", position.step, total_steps_, loss,
+                    describe(throughput_), format_duration(seconds_left(position))));
+}
+
+}  // namespace switchyard

@@ -1,0 +1,52 @@
+// What a run says while it trains: metrics.jsonl, TensorBoard, the line on the terminal, the log.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "base/files.h"
+#include "base/progress.h"
+#include "train/checkpoint.h"
+#include "train/evaluation.h"
+#include "train/recipe.h"
+#include "train/run_directory.h"
+
+namespace switchyard {
+
+/// Speed of the steps of a window.
+struct Throughput {
+  double tokens_per_second = 0;
+  double gemm_share = 0;  // 3 forward FLOPs (without dropped tokens) / seconds / GEMM rate
+};
+
+class RunReporter {
+ public:
+  RunReporter(const RunDirectory& run, const Recipe& recipe);
+
+  /// A `train` line for the steps of position.window.
+  void train(const TrainPosition& position, double learning_rate, const Throughput& throughput);
+  /// An `eval` line.
+  void evaluation(const TrainPosition& position, const EvaluationResult& result);
+  /// An `event` line: "started", "continued", "stopped", ...
+  void event(const TrainPosition& position, const std::string& name);
+  /// Redraws the terminal's line after a step.
+  void progress(const TrainPosition& position, double loss);
+  void show(const std::string& text) { line_.show(text); }
+  /// Makes all lines survive a power cut; before a checkpoint is written.
+  void sync() { metrics_.sync(); }
+
+ private:
+  void write(const TrainPosition& position, const char* kind, const nlohmann::json& values);
+  double seconds_left(const TrainPosition& position) const;
+
+  AppendFile metrics_;
+  ProgressLine line_;
+  int64_t total_steps_;
+  int64_t first_step_ = -1;  // of this process
+  std::chrono::steady_clock::time_point start_, last_log_{};
+  Throughput throughput_;
+};
+
+}  // namespace switchyard
