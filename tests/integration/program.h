@@ -1,0 +1,54 @@
+// Runs the real program, for tests.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+namespace switchyard::testing {
+
+struct ProgramResult {
+  int exit_code = -1;  // 128 + signal if a signal ended it
+  std::string out, err;
+};
+
+/// A folder below the tests' temporary folder, removed with its contents at the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::string& path() const { return path_; }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+/// The program at work, in a process of its own; killed if it still runs at the end.
+class Program {
+ public:
+  /// `shell_before`: run first in the same shell, e.g. "ulimit -f 64".
+  explicit Program(const std::vector<std::string>& arguments, const std::string& shell_before = {});
+  ~Program();
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  void signal(int signal_number) const;
+  /// Waits for the end.
+  ProgramResult wait();
+
+ private:
+  TemporaryFolder output_;
+  pid_t pid_ = -1;
+};
+
+ProgramResult run_program(const std::vector<std::string>& arguments,
+                          const std::string& shell_before = {});
+
+/// Waits until `path` exists; false after `seconds`.
+bool wait_for(const std::string& path, double seconds = 60);
+
+}  // namespace switchyard::testing

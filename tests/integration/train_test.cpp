@@ -1,0 +1,292 @@
+// Training through the real program: continuing bit for bit, stopping, refusing.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
+#include "base/format.h"
+#include "base/random.h"
+#include "tests/integration/program.h"
+
+namespace switchyard::testing {
+namespace {
+
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+// Sentences of made-up words, enough for a small vocabulary.
+std::string made_up_text() {
+  const RandomStream random(1, kRandomTest);
+  std::string text;
+  uint64_t draw = 0;
+  for (int line = 0; line < 1500; ++line) {
+    for (int word = 0; word < 8; ++word) {
+      const uint64_t syllables = 1 + random.below(++draw, 3);
+      for (uint64_t s = 0; s < syllables; ++s) {
+        text += "bdfgklmnprst"[random.below(++draw, 12)];
+        text += "aeiou"[random.below(++draw, 5)];
+      }
+      text += word == 7 ? ".\n\n" : " ";
+    }
+  }
+  return text;
+}
+
+constexpr const char* kRecipe = R"(
+[model]
+d_model = 32
+d_ff = 64
+d_kv = 8
+num_heads = 4
+num_encoder_layers = 2
+num_decoder_layers = 2
+vocab_size = 512
+dropout = 0.1
+[model.moe]
+num_experts = 4
+group_sequences = 4
+[data]
+input_length = 32
+[optimizer]
+warmup_steps = 10
+[train]
+steps = 12
+batch_sequences = 8
+micro_batch_sequences = 4
+precision = "fp32"
+log_every = 1
+evaluate_every = 4
+evaluate_sequences = 8
+checkpoint_every = 5
+)";
+
+class TrainProgram : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    shared_ = std::make_unique<TemporaryFolder>();
+    write_file(*shared_ / "text.txt", made_up_text());
+    write_file(*shared_ / "recipe.toml", kRecipe);
+    const ProgramResult tokenizer =
+        run_program({"tokenizer", "train", "--input", *shared_ / "text.txt", "--vocab-size", "300",
+                     "--output", *shared_ / "spiece.model"});
+    ASSERT_EQ(tokenizer.exit_code, 0) << tokenizer.err;
+    const ProgramResult prepared =
+        run_program({"prepare", "--input", *shared_ / "text.txt", "--tokenizer",
+                     *shared_ / "spiece.model", "--output", data(), "--validation-share", "0.1"});
+    ASSERT_EQ(prepared.exit_code, 0) << prepared.err;
+  }
+  static void TearDownTestSuite() { shared_.reset(); }
+
+  static std::string data() { return *shared_ / "data"; }
+
+  static std::vector<std::string> train_command(const std::string& run,
+                                                const std::vector<std::string>& settings = {}) {
+    std::vector<std::string> words = {"train", "--recipe", *shared_ / "recipe.toml", "--run-dir",
+                                      run, "--json", "--threads", "2",
+                                      "--set", "data.train=" + data() + "/train",
+                                      "--set", "data.validation=" + data() + "/validation"};
+    for (const std::string& setting : settings) {
+      words.push_back("--set");
+      words.push_back(setting);
+    }
+    return words;
+  }
+
+  /// Lines of metrics without what depends on the clock.
+  static std::vector<nlohmann::json> metrics(const std::string& run) {
+    std::vector<nlohmann::json> lines;
+    std::istringstream text(read_file(run + "/metrics.jsonl"));
+    for (std::string line; std::getline(text, line);) {
+      nlohmann::json object = nlohmann::json::parse(line);
+      if (object["kind"] == "event") continue;
+      for (const char* key :
+           {"seconds", "tokens_per_second", "gemm_share", "loader_share", "peak_memory"}) {
+        object.erase(key);
+      }
+      lines.push_back(object);
+    }
+    return lines;
+  }
+
+  static std::set<std::string> checkpoints(const std::string& run) {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(run + "/checkpoints")) {
+      names.insert(entry.path().filename());
+    }
+    return names;
+  }
+
+  void expect_refused(const std::vector<std::string>& settings, const std::string& message) {
+    const ProgramResult result = run_program(train_command(folder_ / "refused", settings));
+    EXPECT_EQ(result.exit_code, 2) << message;
+    EXPECT_THAT(result.err, HasSubstr("switchyard: error: "));
+    EXPECT_THAT(result.err, HasSubstr(message));
+    EXPECT_FALSE(fs::exists(folder_ / "refused")) << message;
+  }
+
+  static std::unique_ptr<TemporaryFolder> shared_;
+  TemporaryFolder folder_;
+};
+
+std::unique_ptr<TemporaryFolder> TrainProgram::shared_;
+
+TEST_F(TrainProgram, ContinuedRunIsTheSameToTheBit) {
+  const std::string whole = folder_ / "whole", parts = folder_ / "parts";
+  const ProgramResult one = run_program(train_command(whole, {"train.log_every=3"}));
+  ASSERT_EQ(one.exit_code, 0) << one.err;
+  EXPECT_EQ(nlohmann::json::parse(one.out)["finished"], true);
+  for (const int steps : {5, 7, 12}) {
+    const ProgramResult part = run_program(
+        train_command(parts, {"train.log_every=3", format("train.steps={}", steps)}));
+    ASSERT_EQ(part.exit_code, 0) << part.err;
+  }
+  // Where a part ended there are lines that the whole run lacks.
+  const auto expected = metrics(whole);
+  auto found = metrics(parts);
+  std::erase_if(found, [](const nlohmann::json& line) {
+    return line["step"] == 5 || line["step"] == 7;
+  });
+  EXPECT_EQ(found, expected);
+  EXPECT_EQ(expected.size(), 4u + 3u);
+}
+
+TEST_F(TrainProgram, KilledRunContinuesToTheBit) {
+  const std::string killed = folder_ / "killed", whole = folder_ / "whole";
+  {
+    Program program(train_command(killed, {"train.steps=100000"}));
+    ASSERT_TRUE(wait_for(killed + "/checkpoints/step-00000010"));
+    program.signal(SIGKILL);
+    EXPECT_EQ(program.wait().exit_code, 128 + SIGKILL);
+  }
+  int last = 0;
+  for (const std::string& name : checkpoints(killed)) {
+    if (name.starts_with("step-")) last = std::max(last, std::stoi(name.substr(5)));
+  }
+  const std::string steps = format("train.steps={}", last + 6);
+  ASSERT_EQ(run_program(train_command(killed, {steps})).exit_code, 0);
+  ASSERT_EQ(run_program(train_command(whole, {steps})).exit_code, 0);
+  EXPECT_EQ(metrics(killed), metrics(whole));
+}
+
+TEST_F(TrainProgram, SignalSavesAndEndsWith128PlusIt) {
+  for (const int signal_number : {SIGTERM, SIGINT}) {
+    const std::string run = folder_ / format("run-{}", signal_number);
+    Program program(train_command(run, {"train.steps=100000", "train.checkpoint_every=0"}));
+    ASSERT_TRUE(wait_for(run + "/metrics.jsonl"));
+    const ProgramResult second = run_program(train_command(run, {"train.steps=100000"}));
+    EXPECT_EQ(second.exit_code, 2);
+    EXPECT_THAT(second.err, HasSubstr("another process trains"));
+    program.signal(signal_number);
+    const ProgramResult result = program.wait();
+    EXPECT_EQ(result.exit_code, 128 + signal_number) << result.err;
+    const auto summary = nlohmann::json::parse(result.out);
+    EXPECT_EQ(summary["finished"], false);
+    EXPECT_EQ(checkpoints(run).count(format("step-{:08}", summary["step"].get<int>())), 1u);
+  }
+}
+
+TEST_F(TrainProgram, TimeLimitSavesAndEndsWell) {
+  const std::string run = folder_ / "run";
+  const ProgramResult result =
+      run_program(train_command(run, {"train.steps=100000", "train.max_minutes=0.03"}));
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const auto summary = nlohmann::json::parse(result.out);
+  EXPECT_EQ(summary["finished"], false);
+  EXPECT_TRUE(fs::exists(summary["checkpoint"].get<std::string>()));
+}
+
+TEST_F(TrainProgram, EvalAgreesWithTheLastEvaluation) {
+  const std::string run = folder_ / "run";
+  ASSERT_EQ(run_program(train_command(run, {"train.keep_checkpoints=1"})).exit_code, 0);
+  EXPECT_EQ(checkpoints(run), std::set<std::string>{"step-00000012"});
+  const double expected = metrics(run).back()["nlp"].get<double>();
+  for (const std::string& model : {run, run + "/checkpoints/step-00000012"}) {
+    const ProgramResult result =
+        run_program({"eval", "--model", model, "--data", data() + "/validation", "--sequences", "8",
+                     "--precision", "fp32", "--json", "--threads", "2"});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_DOUBLE_EQ(nlohmann::json::parse(result.out)["nlp"].get<double>(), expected);
+  }
+  const ProgramResult none = run_program({"eval", "--model", folder_ / "none", "--data", data()});
+  EXPECT_EQ(none.exit_code, 2);
+}
+
+TEST_F(TrainProgram, AnotherRunIsRefused) {
+  const std::string run = folder_ / "run";
+  ASSERT_EQ(run_program(train_command(run, {"train.steps=2"})).exit_code, 0);
+  const std::string metrics_before = read_file(run + "/metrics.jsonl");
+  const ProgramResult other =
+      run_program(train_command(run, {"train.seed=2", "model.moe.num_experts=8"}));
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.err, HasSubstr("holds another run"));
+  EXPECT_THAT(other.err, HasSubstr("model.moe.num_experts = 8 (there 4)"));
+  EXPECT_THAT(other.err, HasSubstr("train.seed = 2 (there 1)"));
+  EXPECT_EQ(read_file(run + "/metrics.jsonl"), metrics_before);
+
+  write_file(folder_ / "thesis.txt", "words");
+  const ProgramResult no_run = run_program(train_command(folder_.path()));
+  EXPECT_EQ(no_run.exit_code, 2);
+  EXPECT_THAT(no_run.err, HasSubstr("holds no run"));
+}
+
+TEST_F(TrainProgram, MistakesAreOneLineAndLeaveNothing) {
+  expect_refused({"train.step=3"}, "did you mean 'train.steps'");
+  expect_refused({"train.steps=soon"}, "train.steps has the wrong type");
+  expect_refused({"train.steps=0"}, "train.steps = 0 is out of range");
+  expect_refused({"model.moe.group_sequences=3"}, "model.moe.group_sequences = 3");
+  expect_refused({"model.vocab_size=200"}, "model.vocab_size = 200");
+  expect_refused({"data.train=/nowhere"}, "/nowhere");
+  expect_refused({"data.validation=/nowhere"}, "/nowhere");
+  expect_refused({"data.input_length=4"}, "data.input_length");
+  expect_refused({"objective.kind=distill"}, "objective.kind");
+  expect_refused({"mesh.data=2"}, "mesh");
+  const ProgramResult missing =
+      run_program({"train", "--recipe", folder_ / "none.toml", "--run-dir", folder_ / "run"});
+  EXPECT_EQ(missing.exit_code, 2);
+  EXPECT_THAT(missing.err, HasSubstr("none.toml"));
+  EXPECT_EQ(std::count(missing.err.begin(), missing.err.end(), '\n'), 1);
+}
+
+TEST_F(TrainProgram, FullDiskLeavesNoHalfCheckpoint) {
+  const std::string run = folder_ / "run";
+  ASSERT_EQ(run_program(train_command(run, {"train.steps=5"})).exit_code, 0);
+  // 512-byte blocks: enough for metrics, too little for weights.
+  const ProgramResult full = run_program(train_command(run), "ulimit -f 100");
+  EXPECT_EQ(full.exit_code, 1) << full.err;
+  EXPECT_THAT(full.err, HasSubstr("switchyard: error: "));
+  std::set<std::string> complete = checkpoints(run);
+  EXPECT_EQ(complete.count("step-00000005"), 1u);
+  EXPECT_EQ(complete.count("step-00000010"), 0u);
+  ASSERT_EQ(run_program(train_command(run)).exit_code, 0);
+  EXPECT_EQ(checkpoints(run), (std::set<std::string>{"step-00000005", "step-00000010",
+                                                     "step-00000012"}));
+}
+
+TEST_F(TrainProgram, RunDirectoryThatCannotBeMade) {
+  write_file(folder_ / "file", "");
+  const ProgramResult result = run_program(train_command(folder_ / "file/run"));
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("file/run"));
+}
+
+TEST_F(TrainProgram, PrintedRecipeReadsBack) {
+  const ProgramResult printed = run_program({"train", "--print-recipe"});
+  ASSERT_EQ(printed.exit_code, 0);
+  EXPECT_THAT(printed.out, HasSubstr("num_experts = 8"));
+  EXPECT_THAT(printed.out, HasSubstr("# "));
+  write_file(folder_ / "recipe.toml", printed.out);
+  const ProgramResult again =
+      run_program({"train", "--print-recipe", "--recipe", folder_ / "recipe.toml"});
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(again.out, printed.out);
+}
+
+}  // namespace
+}  // namespace switchyard::testing
