@@ -99,6 +99,49 @@ void compare_with_reference(const OptimizerConfig& config) {
   twin.expect_near(2e-5);
 }
 
+// Three steps on a 2 x 2 matrix, worked out in plain Python from the papers' formulas.
+at::Tensor three_small_steps(const OptimizerConfig& config) {
+  ParameterSet parameters(at::kCPU, Precision::kFloat32);
+  Parameter& matrix = parameters.create("m", {2, 2}, {});
+  matrix.value().detach().copy_(at::tensor({1.0f, -2.0f, 0.5f, 3.0f}).view({2, 2}));
+  const auto optimizer = make_optimizer(config, parameters);
+  const std::vector<std::vector<float>> gradients = {
+      {0.1f, -0.2f, 0.3f, 0.4f}, {-2.0f, 1.0f, 0.5f, -0.25f}, {0.01f, 0.02f, -0.03f, 0.04f}};
+  for (const std::vector<float>& gradient : gradients) {
+    parameters.clear_gradients();
+    matrix.add_gradient(at::tensor(gradient).view({2, 2}));
+    optimizer->step(0.1, 1.0);
+  }
+  return matrix.value().detach().view(-1).to(at::kDouble);
+}
+
+void expect_values(const at::Tensor& found, const std::vector<double>& expected) {
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NEAR(found[static_cast<int64_t>(i)].item<double>(), expected[i], 1e-6) << i;
+  }
+}
+
+TEST(Optimizer, AdafactorByHand) {
+  OptimizerConfig config;
+  config.min_dim_factored = 2;
+  expect_values(three_small_steps(config), {1.0489305786145782, -1.985259366128341,
+                                            0.1627672056397029, 2.924183076646306});
+  config.min_dim_factored = 128;
+  config.scale_parameter = false;
+  expect_values(three_small_steps(config), {1.0125537956022161, -2.0152748889091945,
+                                            0.30832180978522156, 2.9505614476963147});
+}
+
+TEST(Optimizer, AdamWByHand) {
+  OptimizerConfig config;
+  config.kind = "adamw";
+  config.beta2 = 0.99;
+  config.epsilon = 1e-3;
+  config.weight_decay = 0.2;
+  expect_values(three_small_steps(config), {0.96995457444406, -1.8926833048054172,
+                                            0.20643959368407414, 2.6920326068175955});
+}
+
 TEST(Optimizer, AdamWMatchesReferenceInDouble) {
   OptimizerConfig config;
   config.kind = "adamw";

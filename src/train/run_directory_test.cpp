@@ -1,0 +1,87 @@
+#include "train/run_directory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/format.h"
+
+namespace switchyard {
+namespace {
+
+using testing::ElementsAre;
+namespace fs = std::filesystem;
+
+class RunDirectoryTest : public testing::Test {
+ protected:
+  RunDirectoryTest() : path_(testing::TempDir() + format("run-directory-{}", ::getpid())) {
+    fs::remove_all(path_);
+  }
+  ~RunDirectoryTest() override { fs::remove_all(path_); }
+  std::string path_;
+  Recipe recipe_;
+};
+
+TEST_F(RunDirectoryTest, KeepsTheRecipeAsRun) {
+  recipe_.train.steps = 77;
+  const RunDirectory run(path_, recipe_);
+  EXPECT_EQ(load_recipe(path_ + "/recipe.toml").to_toml(), recipe_.to_toml());
+}
+
+TEST_F(RunDirectoryTest, OneProcessAtATime) {
+  const RunDirectory run(path_, recipe_);
+  EXPECT_THROW(RunDirectory(path_, recipe_), Error);
+}
+
+TEST_F(RunDirectoryTest, LongerIsTheSameRunOtherSeedIsNot) {
+  { const RunDirectory run(path_, recipe_); }
+  recipe_.train.steps += 1000;
+  { const RunDirectory run(path_, recipe_); }
+  EXPECT_EQ(load_recipe(path_ + "/recipe.toml").train.steps, recipe_.train.steps);
+  recipe_.train.seed = 2;
+  EXPECT_THROW(RunDirectory(path_, recipe_), Error);
+  EXPECT_EQ(load_recipe(path_ + "/recipe.toml").train.seed, 1);
+}
+
+TEST_F(RunDirectoryTest, CheckpointsInOrderOldOnesGo) {
+  const RunDirectory run(path_, recipe_);
+  for (const int64_t step : {1000, 20, 300}) make_directories(run.checkpoint_path(step));
+  make_directories(path_ + "/checkpoints/step-00000400.tmp");
+  make_directories(path_ + "/checkpoints/notes");
+  EXPECT_THAT(run.checkpoints(), ElementsAre(20, 300, 1000));
+  run.remove_old_checkpoints(0);
+  EXPECT_EQ(run.checkpoints().size(), 3u);
+  run.remove_old_checkpoints(2);
+  EXPECT_THAT(run.checkpoints(), ElementsAre(300, 1000));
+  EXPECT_TRUE(fs::exists(path_ + "/checkpoints/notes"));
+}
+
+TEST_F(RunDirectoryTest, MetricsBeyondTheCheckpointAreDropped) {
+  const RunDirectory run(path_, recipe_);
+  write_file(run.metrics_path(),
+             "{\"kind\":\"train\",\"step\":5}\n{\"kind\":\"eval\",\"step\":10}\n"
+             "{\"kind\":\"train\",\"step\":15}\nnot json\n{\"step\":\"x\"}\n{\"kind\":\"tra");
+  run.cut_metrics(10);
+  EXPECT_EQ(read_file(run.metrics_path()),
+            "{\"kind\":\"train\",\"step\":5}\n{\"kind\":\"eval\",\"step\":10}\n");
+}
+
+TEST_F(RunDirectoryTest, FindsTheModel) {
+  EXPECT_THROW(find_model_directory(path_), Error);
+  {
+    const RunDirectory run(path_, recipe_);
+    EXPECT_THROW(find_model_directory(path_), Error);
+    make_directories(run.checkpoint_path(5));
+    make_directories(run.checkpoint_path(15));
+    EXPECT_EQ(find_model_directory(path_), run.checkpoint_path(15));
+  }
+  write_file(path_ + "/config.json", "{}");
+  EXPECT_EQ(find_model_directory(path_), path_);
+}
+
+}  // namespace
+}  // namespace switchyard
