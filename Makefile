@@ -1,0 +1,52 @@
+# Front door of the repository. Every target does the set-up it needs (scripts/setup.sh); the build
+# itself is CMake's (CMakePresets.json) and works without this file.
+.DEFAULT_GOAL := help
+PRESET ?= release
+BUILD := build/$(PRESET)
+JOBS ?= $(shell scripts/jobs.sh)
+PREFIX ?= $(HOME)/.local
+ARGS ?=
+
+help:  ## Say what can be made
+	@echo 'Usage: make TARGET [VARIABLE=VALUE]...'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@echo 'Variables:'
+	@echo '  PRESET         build to use: release (default), dev, asan-ubsan, tsan; kept in build/PRESET'
+	@echo '  JOBS           compilers or tests at once (default: what cores and memory allow)'
+	@echo '  PREFIX         where `make install` puts the program and the library (default: ~/.local)'
+	@echo '  ARGS           more arguments for ctest (make test) or the benchmark (make bench)'
+
+setup:  ## Install the Debian packages and LibTorch (all other targets do this too)
+	@scripts/setup.sh
+
+build: configure  ## Build the program: build/release/bin/switchyard
+	@cmake --build $(BUILD) --parallel $(JOBS) --target switchyard
+
+all: configure  ## Build everything: program, library, tests, benchmarks
+	@cmake --build $(BUILD) --parallel $(JOBS)
+
+test: all  ## Build everything and run every test this machine can run
+	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS) $(ARGS)
+
+bench: build  ## Measure this machine's training speed
+	@$(BUILD)/bin/switchyard bench $(ARGS)
+
+quickstart:  ## From nothing to a measured answer: train dense and sparse models, compare them
+	@scripts/quickstart.sh
+
+install: all  ## Install program, library and headers under PREFIX
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+format:  ## Format the C++ code (clang-format 14)
+	@scripts/format.sh
+
+tidy: setup  ## Build with clang-tidy looking at every file
+	@cmake --preset tidy && cmake --build build/tidy --parallel $(JOBS)
+
+clean:  ## Remove all builds; what set-up has fetched stays in .deps
+	@rm -rf build
+
+configure: setup
+	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
+
+.PHONY: help setup configure build all test bench quickstart install format tidy clean
