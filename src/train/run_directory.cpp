@@ -8,13 +8,11 @@
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
-#include <sstream>
-
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/format.h"
+#include "train/metrics_log.h"
 
 namespace switchyard {
 namespace {
@@ -136,17 +134,7 @@ void RunDirectory::remove_old_checkpoints(int64_t keep) const {
 }
 
 void RunDirectory::cut_metrics(int64_t step) const {
-  if (!fs::exists(metrics_path())) return;
-  std::istringstream lines(read_file(metrics_path()));
-  std::string kept;
-  for (std::string line; std::getline(lines, line);) {
-    const auto object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    // The last line may be half written: the process was killed.
-    const bool sound = object.is_object() && object.contains("step") &&
-                       object["step"].is_number_integer();
-    if (sound && object["step"].get<int64_t>() <= step) kept += line + "\n";
-  }
-  write_file(metrics_path(), kept);
+  switchyard::cut_metrics(metrics_path(), step);
 }
 
 void RunDirectory::write_recipe(const Recipe& recipe) const {

@@ -17,12 +17,37 @@ std::string describe(const Throughput& throughput) {
                 100 * throughput.gemm_share);
 }
 
+// The numbers of one line of metrics as `kind/name`, those of a router as `kind/router/name/layer`.
+void write_events(TensorBoardWriter& writer, const std::string& kind, int64_t step,
+                  const nlohmann::json& values) {
+  for (const auto& [key, value] : values.items()) {
+    if (value.is_number()) writer.scalar(kind + "/" + key, step, value.get<double>());
+  }
+  if (!values.contains("layers")) return;
+  for (const nlohmann::json& layer : values["layers"]) {
+    const std::string name = layer["layer"].get<std::string>();
+    for (const auto& [key, value] : layer.items()) {
+      const std::string tag = format("{}/router/{}/{}", kind, key, name);
+      if (value.is_number()) writer.scalar(tag, step, value.get<double>());
+      if (value.is_array()) writer.histogram(tag, step, value.get<std::vector<double>>());
+    }
+  }
+}
+
 }  // namespace
 
-RunReporter::RunReporter(const RunDirectory& run, const Recipe& recipe)
+RunReporter::RunReporter(const RunDirectory& run, const Recipe& recipe, int64_t step)
     : metrics_(run.metrics_path()),
       total_steps_(recipe.train.steps),
-      start_(std::chrono::steady_clock::now()) {}
+      start_(std::chrono::steady_clock::now()) {
+  if (recipe.train.tensorboard)
+    tensorboard_.emplace(run.tensorboard_path(), step > 0 ? step + 1 : 0);
+}
+
+void RunReporter::sync() {
+  metrics_.sync();
+  if (tensorboard_) tensorboard_->sync();
+}
 
 void RunReporter::write(const TrainPosition& position, const char* kind,
                         const nlohmann::json& values) {
@@ -31,7 +56,8 @@ void RunReporter::write(const TrainPosition& position, const char* kind,
                                  {"tokens", position.tokens},
                                  {"seconds", position.seconds}};
   for (const auto& [key, value] : values.items()) line[key] = value;
-  metrics_.append(line.dump() + "\n");
+  metrics_.write(line);
+  if (tensorboard_) write_events(*tensorboard_, kind, position.step, values);
 }
 
 void RunReporter::train(const TrainPosition& position, double learning_rate,
@@ -57,8 +83,8 @@ void RunReporter::train(const TrainPosition& position, double learning_rate,
 void RunReporter::evaluation(const TrainPosition& position, const EvaluationResult& result) {
   write(position, "eval", metrics_of(result));
   line_.clear();
-  log_info("step {}/{}  held-out NLP {:.4f}  accuracy {:.2f} %  ({} sequences in {})", position.step,
-           total_steps_, result.nlp(), 100 * result.accuracy(), result.sequences,
+  log_info("step {}/{}  held-out NLP {:.4f}  accuracy {:.2f} %  ({} sequences in {})",
+           position.step, total_steps_, result.nlp(), 100 * result.accuracy(), result.sequences,
            format_duration(result.seconds));
 }
 

@@ -2,16 +2,18 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "base/files.h"
 #include "base/progress.h"
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
+#include "train/metrics_log.h"
 #include "train/recipe.h"
 #include "train/run_directory.h"
+#include "train/tensorboard_writer.h"
 
 namespace switchyard {
 
@@ -23,7 +25,8 @@ struct Throughput {
 
 class RunReporter {
  public:
-  RunReporter(const RunDirectory& run, const Recipe& recipe);
+  /// `step`: updates made so far.
+  RunReporter(const RunDirectory& run, const Recipe& recipe, int64_t step);
 
   /// A `train` line for the steps of position.window.
   void train(const TrainPosition& position, double learning_rate, const Throughput& throughput);
@@ -35,13 +38,14 @@ class RunReporter {
   void progress(const TrainPosition& position, double loss);
   void show(const std::string& text) { line_.show(text); }
   /// Makes all lines survive a power cut; before a checkpoint is written.
-  void sync() { metrics_.sync(); }
+  void sync();
 
  private:
   void write(const TrainPosition& position, const char* kind, const nlohmann::json& values);
   double seconds_left(const TrainPosition& position) const;
 
-  AppendFile metrics_;
+  MetricsLog metrics_;
+  std::optional<TensorBoardWriter> tensorboard_;
   ProgressLine line_;
   int64_t total_steps_;
   int64_t first_step_ = -1;  // of this process

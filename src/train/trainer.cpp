@@ -114,22 +114,23 @@ void Trainer::start() {
     const std::string path = run_.checkpoint_path(checkpoints.back());
     position_ = load_checkpoint(path, model_, *optimizer_);
     if (position_.data != fingerprint(stream_)) {
-      throw usage_error("data.train is not the data that this run was trained on",
-                        run_.path(), "prepare it again as it was, or give another --run-dir");
+      throw usage_error("data.train is not the data that this run was trained on", run_.path(),
+                        "prepare it again as it was, or give another --run-dir");
     }
     saved_step_ = position_.step;
   }
   run_.cut_metrics(position_.step);
-  reporter_ = std::make_unique<RunReporter>(run_, recipe_);
+  reporter_ = std::make_unique<RunReporter>(run_, recipe_, position_.step);
   if (position_.step >= recipe_.train.steps) return;
   gemm_rate_ = measure_gemm_rate(parse_precision(recipe_.train.precision));
   write_run_json();
-  log_info("{} parameters, {} experts, {:.2f} GFLOP forward per sequence; {} of a sequence's {} + {} "
-           "tokens per step; GEMM rate {:.3f} TFLOP/s on {} threads",
-           format_count(model_.parameters().numel()), recipe_.model.moe.num_experts,
-           forward_flops(recipe_.model, stream_.lengths().inputs, stream_.lengths().targets) * 1e-9,
-           recipe_.train.batch_sequences, stream_.lengths().inputs, stream_.lengths().targets,
-           gemm_rate_ * 1e-12, options_.threads);
+  log_info(
+      "{} parameters, {} experts, {:.2f} GFLOP forward per sequence; {} of a sequence's {} + {} "
+      "tokens per step; GEMM rate {:.3f} TFLOP/s on {} threads",
+      format_count(model_.parameters().numel()), recipe_.model.moe.num_experts,
+      forward_flops(recipe_.model, stream_.lengths().inputs, stream_.lengths().targets) * 1e-9,
+      recipe_.train.batch_sequences, stream_.lengths().inputs, stream_.lengths().targets,
+      gemm_rate_ * 1e-12, options_.threads);
   reporter_->event(position_, position_.step == 0 ? "started" : "continued");
   if (position_.step > 0) log_info("continuing from step {}", position_.step);
 }
@@ -196,7 +197,8 @@ void Trainer::log() {
                                          window.dropped_tokens()) /
                           window.seconds / gemm_rate_;
   reporter_->train(position_, learning_rate_, throughput);
-  // The last line may come early; should train.steps be raised, the next one is as it would have been.
+  // The last line may come early; should train.steps be raised, the next one is as it would have
+  // been.
   if (due(position_.step, recipe_.train.log_every)) position_.window = MetricsWindow();
 }
 
@@ -240,12 +242,14 @@ void Trainer::write_run_json() const {
       {"gemm_rate", gemm_rate_},
       {"precision", recipe_.train.precision},
       {"threads", options_.threads},
-      {"machine", {{"processor", processor_name()},
-                   {"cores", available_cores()},
-                   {"memory", available_memory()}}},
-      {"data", {{"tokenizer", stream_.tokenizer_hash()},
-                {"vocab_size", stream_.vocab_size()},
-                {"fingerprint", fingerprint(stream_)}}}};
+      {"machine",
+       {{"processor", processor_name()},
+        {"cores", available_cores()},
+        {"memory", available_memory()}}},
+      {"data",
+       {{"tokenizer", stream_.tokenizer_hash()},
+        {"vocab_size", stream_.vocab_size()},
+        {"fingerprint", fingerprint(stream_)}}}};
   write_file(run_.path() + "/run.json", run.dump(2) + "\n");
 }
 
