@@ -1,16 +1,12 @@
-# Libraries from Debian packages (scripts/setup.sh installs them).
+# Libraries from Debian packages (scripts/setup.sh installs them). Also installed: find_package() of
+# the installed library reads this file, so that both find the same things.
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
-find_package(CLI11 REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(tomlplusplus REQUIRED IMPORTED_TARGET tomlplusplus)
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(sentencepiece REQUIRED IMPORTED_TARGET sentencepiece)
-if(SWITCHYARD_TESTS)
-  find_package(GTest REQUIRED)
-  include(GoogleTest)
-endif()

@@ -4,22 +4,25 @@ if(NOT EXISTS "${SWITCHYARD_LIBTORCH}/include/ATen/ATen.h")
   message(FATAL_ERROR "LibTorch is not in ${SWITCHYARD_LIBTORCH}: run scripts/setup.sh, or point "
                       "SWITCHYARD_LIBTORCH to a folder with its include/ and lib/.")
 endif()
+# Headers and libraries, here and once installed (cmake/install.cmake copies them).
+set(SWITCHYARD_LIBTORCH_INSTALL_DIR "lib/switchyard/libtorch")
 add_library(sy_torch INTERFACE)
 target_include_directories(sy_torch SYSTEM INTERFACE
   $<BUILD_INTERFACE:${SWITCHYARD_LIBTORCH}/include>
-  $<BUILD_INTERFACE:${SWITCHYARD_LIBTORCH}/include/torch/csrc/api/include>)
-set(SWITCHYARD_LIBTORCH_LIB "${SWITCHYARD_LIBTORCH}/lib")
-target_link_libraries(sy_torch INTERFACE
-  $<BUILD_INTERFACE:${SWITCHYARD_LIBTORCH_LIB}/libtorch_cpu.so>
-  $<BUILD_INTERFACE:${SWITCHYARD_LIBTORCH_LIB}/libc10.so>
-  $<BUILD_INTERFACE:${SWITCHYARD_LIBTORCH_LIB}/libgomp.so.1>)
-target_link_options(sy_torch INTERFACE
-  $<BUILD_INTERFACE:-Wl,-rpath,${SWITCHYARD_LIBTORCH_LIB}>
-  $<BUILD_INTERFACE:-Wl,-rpath-link,${SWITCHYARD_LIBTORCH_LIB}>)
+  $<BUILD_INTERFACE:${SWITCHYARD_LIBTORCH}/include/torch/csrc/api/include>
+  $<INSTALL_INTERFACE:${SWITCHYARD_LIBTORCH_INSTALL_DIR}/include>
+  $<INSTALL_INTERFACE:${SWITCHYARD_LIBTORCH_INSTALL_DIR}/include/torch/csrc/api/include>)
 # OpenMP: compile with -fopenmp (at::parallel_for is serial without it) and link the copy that
 # LibTorch itself loads, never the compiler's, so that one runtime serves the process.
-target_compile_options(sy_torch INTERFACE $<BUILD_INTERFACE:-fopenmp>)
-target_link_options(sy_torch INTERFACE $<BUILD_INTERFACE:-Wl,--as-needed>)
+target_compile_options(sy_torch INTERFACE -fopenmp)
+foreach(library libtorch_cpu.so libc10.so libgomp.so.1)
+  target_link_libraries(sy_torch INTERFACE
+    $<BUILD_INTERFACE:${SWITCHYARD_LIBTORCH}/lib/${library}>
+    "$<INSTALL_INTERFACE:\${_IMPORT_PREFIX}/${SWITCHYARD_LIBTORCH_INSTALL_DIR}/lib/${library}>")
+endforeach()
+target_link_options(sy_torch INTERFACE -Wl,--as-needed
+  $<BUILD_INTERFACE:-Wl,-rpath-link,${SWITCHYARD_LIBTORCH}/lib>
+  "$<INSTALL_INTERFACE:-Wl,-rpath-link,\${_IMPORT_PREFIX}/${SWITCHYARD_LIBTORCH_INSTALL_DIR}/lib>")
 
 # One precompiled header for every torch target; others reuse it from this owner.
 set(SY_TORCH_PCH "${CMAKE_CURRENT_LIST_DIR}/torch_pch.h")
