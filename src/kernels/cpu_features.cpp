@@ -1,0 +1,68 @@
+#include "kernels/cpu_features.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <string>
+
+#include "base/error.h"
+
+namespace switchyard::kernels {
+namespace {
+
+constexpr std::array kAllIsas = {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512Bf16};
+
+Isa highest_wanted() {
+  const char* variable = std::getenv("SWITCHYARD_ISA");
+  const std::string wanted = variable ? variable : "";
+  if (wanted.empty()) return kAllIsas.back();
+  for (const Isa isa : kAllIsas) {
+    if (wanted == isa_name(isa)) return isa;
+  }
+  throw usage_error("unknown instruction set '" + wanted + "'",
+                    "environment variable SWITCHYARD_ISA",
+                    "set it to generic, avx2 or avx512bf16, or unset it");
+}
+
+}  // namespace
+
+const char* isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::kGeneric:
+      return "generic";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512Bf16:
+      return "avx512bf16";
+  }
+  return "";
+}
+
+Isa detected_isa() {
+#if defined(__x86_64__)
+  // These also ask whether the operating system saves the wide registers.
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("f16c");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512bf16");
+  if (avx2 && avx512) return Isa::kAvx512Bf16;
+  if (avx2) return Isa::kAvx2;
+#endif
+  return Isa::kGeneric;
+}
+
+Isa best_isa() {
+  static const Isa isa = std::min(detected_isa(), highest_wanted());
+  return isa;
+}
+
+std::vector<Isa> available_isas() {
+  std::vector<Isa> isas;
+  for (const Isa isa : kAllIsas) {
+    if (isa <= detected_isa()) isas.push_back(isa);
+  }
+  return isas;
+}
+
+}  // namespace switchyard::kernels
