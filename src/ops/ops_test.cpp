@@ -1,5 +1,5 @@
-// Gradients of the ops by finite differences in float64, and the grouped experts against their plain
-// reference in float32 and bfloat16.
+// Gradients of the ops by finite differences in float64, and the grouped experts against their
+// plain reference in float32 and bfloat16.
 #include "ops/ops.h"
 
 #include <ATen/Parallel.h>
@@ -64,6 +64,34 @@ TEST(RmsNorm, GradientsMatchFiniteDifferences) {
   expect_gradient("scale", scale.value(), scale.gradient(), value);
 }
 
+TEST(RmsNorm, EqualsTheReference) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    const double tolerance = type == at::kFloat ? 1e-5 : 2e-2;
+    const at::Tensor values = random_tensor({4, 9, 50}, 1, type);
+    const at::Tensor weight = random_tensor({4, 9, 50}, 2, type);
+    const at::Tensor scale_values = random_tensor({50}, 3, at::kFloat).to(type).to(at::kFloat);
+    const auto run = [&](bool fused) {
+      Parameter scale("scale", scale_values.clone(), {});
+      at::Tensor x = values.clone().set_requires_grad(true);
+      const auto norm = [&] {
+        return fused ? ops::rms_norm(x, scale, 1e-6)
+                     : reference::rms_norm(x, as_tensor(scale), 1e-6);
+      };
+      norm().sum().backward();
+      const at::Tensor y = norm();
+      (y * weight).sum().backward();  // added to the first gradient
+      return std::vector<at::Tensor>{y.detach(), x.grad(), scale.gradient()};
+    };
+    const std::vector<at::Tensor> fused = run(true), plain = run(false);
+    for (size_t i = 0; i < fused.size(); ++i) {
+      EXPECT_EQ(fused[i].scalar_type(), plain[i].scalar_type());
+      const at::Tensor a = fused[i].to(at::kFloat), b = plain[i].to(at::kFloat);
+      EXPECT_LE((a - b).abs().max().item<double>(), tolerance * b.abs().max().item<double>())
+          << "result " << i << " in " << toString(type);
+    }
+  }
+}
+
 TEST(Geglu, GradientMatchesFiniteDifferences) {
   at::Tensor x = leaf({3, 8}, 1);
   const at::Tensor weight = random_tensor({3, 4}, 3);
@@ -97,7 +125,8 @@ RoutingPlan some_plan(int64_t tokens, int64_t experts, int64_t choices, uint64_t
     for (int64_t k = 0; k < choices; ++k) {
       const uint64_t word = stream.bits(static_cast<uint64_t>(t * choices + k));
       if (word % 5 == 0) continue;
-      rows[(word >> 8) % static_cast<uint64_t>(std::max<int64_t>(1, experts - 1))].push_back(t * choices + k);
+      rows[(word >> 8) % static_cast<uint64_t>(std::max<int64_t>(1, experts - 1))].push_back(
+          t * choices + k);
     }
   }
   std::vector<int64_t> order;
@@ -124,7 +153,8 @@ TEST_P(ExpertFeedForward, GradientsMatchFiniteDifferences) {
   at::Tensor x = leaf({c.tokens, kModel}, 11);
   RoutingPlan plan = some_plan(c.tokens, c.experts, c.choices, 12);
   plan.gate.set_requires_grad(true);
-  Parameter wi = random_parameter("wi", {c.experts, (c.gated ? 2 : 1) * kInner, kModel}, 13, 1, c.experts);
+  Parameter wi =
+      random_parameter("wi", {c.experts, (c.gated ? 2 : 1) * kInner, kModel}, 13, 1, c.experts);
   Parameter wo = random_parameter("wo", {c.experts, kModel, kInner}, 14, 1, c.experts);
   ops::ExpertOptions options{c.gated, c.dropout, RandomStream(3, kRandomDropout), 0};
   const at::Tensor weight = random_tensor({c.tokens, kModel}, 15);
@@ -154,10 +184,12 @@ TEST_P(ExpertFeedForward, EqualsTheReference) {
     const at::Tensor weight = random_tensor({c.tokens, kModel}, 15, at::kFloat);
     ops::ExpertOptions options{c.gated, c.dropout, RandomStream(3, kRandomDropout), 0};
     const auto run = [&](bool fused, std::vector<at::Tensor>& results) {
-      Parameter wi("wi", wi_value.clone(), {}, c.experts), wo("wo", wo_value.clone(), {}, c.experts);
+      Parameter wi("wi", wi_value.clone(), {}, c.experts),
+          wo("wo", wo_value.clone(), {}, c.experts);
       wi.set_compute_type(type);
       wo.set_compute_type(type);
-      at::Tensor x = random_tensor({c.tokens, kModel}, 11, at::kFloat).to(type).set_requires_grad(true);
+      at::Tensor x =
+          random_tensor({c.tokens, kModel}, 11, at::kFloat).to(type).set_requires_grad(true);
       plan.gate.mutable_grad() = at::Tensor();
       const at::Tensor y =
           fused ? ops::expert_feed_forward(x, plan, wi, wo, options)
@@ -170,17 +202,19 @@ TEST_P(ExpertFeedForward, EqualsTheReference) {
     run(false, plain);
     for (size_t i = 0; i < fused.size(); ++i) {
       const at::Tensor a = fused[i].to(at::kFloat), b = plain[i].to(at::kFloat);
-      EXPECT_LE((a - b).abs().max().item<double>(), tolerance * std::max(1.0, b.abs().max().item<double>()))
+      EXPECT_LE((a - b).abs().max().item<double>(),
+                tolerance * std::max(1.0, b.abs().max().item<double>()))
           << "result " << i << " in " << toString(type);
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, ExpertFeedForward,
-                         ::testing::Values(ExpertCase{1, 1, 1, false, 0}, ExpertCase{9, 1, 1, false, 0},
-                                           ExpertCase{17, 4, 1, false, 0}, ExpertCase{17, 4, 1, true, 0},
-                                           ExpertCase{23, 3, 2, false, 0}, ExpertCase{23, 5, 2, true, 0.3},
-                                           ExpertCase{40, 7, 1, false, 0.5}, ExpertCase{3, 16, 1, false, 0}));
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, ExpertFeedForward,
+    ::testing::Values(ExpertCase{1, 1, 1, false, 0}, ExpertCase{9, 1, 1, false, 0},
+                      ExpertCase{17, 4, 1, false, 0}, ExpertCase{17, 4, 1, true, 0},
+                      ExpertCase{23, 3, 2, false, 0}, ExpertCase{23, 5, 2, true, 0.3},
+                      ExpertCase{40, 7, 1, false, 0.5}, ExpertCase{3, 16, 1, false, 0}));
 
 TEST(ExpertFeedForwardThreads, SameBitsForAnyNumberOfThreads) {
   const RoutingPlan plan = some_plan(200, 6, 1, 4);
@@ -236,7 +270,8 @@ TEST(CrossEntropy, GradientsMatchFiniteDifferences) {
     return r.loss_sum.item<double>() + z_weight * r.z_sum.item<double>();
   };
   ops::cross_entropy(hidden, table, targets, 0.5, z_weight).loss_sum.backward();
-  const at::Tensor hidden_gradient = hidden.grad().clone(), table_gradient = table.gradient().clone();
+  const at::Tensor hidden_gradient = hidden.grad().clone(),
+                   table_gradient = table.gradient().clone();
   expect_gradient("hidden", hidden, hidden_gradient, total);
   expect_gradient("table", table.value(), table_gradient, total, 54);
 }
