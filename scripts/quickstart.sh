@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# From nothing to a measured answer: does a Switch Transformer learn faster than a dense T5 that costs
+# the same per token? Sets the machine up, builds the program, makes data from a dictionary, trains
+# three models on it (recipes/quickstart.toml) and compares them.
+#
+# Usage: scripts/quickstart.sh        (or: make quickstart)
+#   QUICKSTART_MINUTES   minutes of training in all, default 15: more steps, clearer answer
+#   QUICKSTART_DIR       where everything goes, default quickstart/
+#   QUICKSTART_SEED      seed of initialization, data order and masks, default 1
+#
+# Called again, it goes on where it was stopped; finished parts are not done again.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+minutes=${QUICKSTART_MINUTES:-15}
+folder=${QUICKSTART_DIR:-quickstart}
+seed=${QUICKSTART_SEED:-1}
+recipe=recipes/quickstart.toml
+program=build/release/bin/switchyard
+steps_per_minute=200  # of all three models together, on two cores with bfloat16 instructions
+models=(dense:0 switch-8:8 switch-32:32)
+
+say() { printf '\n== %s\n' "$*"; }
+fail() { # fail WHAT HOW_TO_GO_ON
+  printf 'quickstart: error: %s; %s\n' "$1" "$2" >&2
+  exit 2
+}
+
+check_settings() {
+  [[ $minutes =~ ^[0-9]*\.?[0-9]+$ ]] && awk "BEGIN {exit !($minutes > 0)}" ||
+    fail "QUICKSTART_MINUTES is '$minutes'" "give a number of minutes above 0"
+  [[ $seed =~ ^[0-9]+$ ]] || fail "QUICKSTART_SEED is '$seed'" "give a whole number"
+}
+
+# Settings of one model: its experts and where the data is.
+settings() { # settings EXPERTS
+  printf '%s\n' --set "model.moe.num_experts=$1" --set "train.seed=$seed" \
+    --set "data.train=$folder/data/train" --set "data.validation=$folder/data/validation"
+}
+
+make_data() {
+  mkdir -p "$folder"
+  if [ ! -s "$folder/gcide.txt" ]; then
+    say "text: the GNU Collaborative International Dictionary of English"
+    scripts/gcide_text.sh > "$folder/gcide.txt.part"
+    mv "$folder/gcide.txt.part" "$folder/gcide.txt"
+  fi
+  if [ ! -s "$folder/spiece.model" ]; then
+    say "tokenizer: a vocabulary of 8,192 from a sample of the text"
+    "$program" tokenizer train --input "$folder/gcide.txt" --vocab-size 8192 --sample-mib 6 \
+      --output "$folder/spiece.model"
+  fi
+  if [ ! -d "$folder/data" ]; then
+    say "data: text to token ids, 2 % of the entries held out"
+    "$program" prepare --input "$folder/gcide.txt" --tokenizer "$folder/spiece.model" \
+      --output "$folder/data" --validation-share 0.02
+  fi
+}
+
+# Steps of every run, chosen once: what QUICKSTART_MINUTES allows on two modern cores, fewer on a
+# machine that turns out slower. Kept, so that a second call goes on with the same.
+choose_steps() {
+  [ -s "$folder/steps" ] && return 0
+  say "steps: how fast is this machine?"
+  local total=0 model seconds
+  for model in "${models[@]}"; do
+    mapfile -t words < <(settings "${model#*:}")
+    seconds=$("$program" bench --recipe "$recipe" "${words[@]}" --steps 8 --json |
+      sed -nE 's/.*"step_seconds":([0-9.e-]+).*/\1/p')
+    [ -n "$seconds" ] || fail "the speed of ${model%:*} could not be measured" "see the message above"
+    printf '%-10s %4.0f ms a step\n' "${model%:*}" "$(awk "BEGIN {print $seconds * 1000}")"
+    total=$(awk "BEGIN {print $total + $seconds}")
+  done
+  awk -v minutes="$minutes" -v rate="$steps_per_minute" -v total="$total" 'BEGIN {
+    wanted = minutes * rate; possible = minutes * 60 / total
+    steps = wanted < possible ? wanted : possible
+    steps = 100 * int(steps / 100)
+    print (steps < 100 ? 100 : steps)
+  }' > "$folder/steps.part"
+  mv "$folder/steps.part" "$folder/steps"
+  printf '%s steps for each model\n' "$(cat "$folder/steps")"
+}
+
+train_models() {
+  local model steps
+  steps=$(cat "$folder/steps")
+  for model in "${models[@]}"; do
+    say "training ${model%:*}: $steps steps"
+    mapfile -t words < <(settings "${model#*:}")
+    "$program" train --recipe "$recipe" "${words[@]}" --set "train.steps=$steps" \
+      --run-dir "$folder/runs/${model%:*}"
+  done
+}
+
+compare() {
+  local model
+  say "comparison at equal steps, tokens and time"
+  "$program" report "${models[@]/#/$folder/runs/}" --output "$folder/report.html"
+}
+
+fill_masks() {
+  say "what the largest model fills into masks (greedy decoding)"
+  local text
+  for text in \
+    "Abandon v. t. To give up <extra_id_0>; to forsake <extra_id_1>; as, to abandon a country." \
+    "Chestnut n. The <extra_id_0> of a tree of the genus Castanea." \
+    "Swift adj. Moving with great <extra_id_0>; rapid; quick."; do
+    printf '  %s\n' "$text"
+    printf '  -> %s\n' "$("$program" generate --model "$folder/runs/switch-32" --text "$text" \
+      --max-new-tokens 32 --fill)"
+  done
+}
+
+check_settings
+say "set-up and build"
+scripts/setup.sh --text
+make --no-print-directory build
+make_data
+choose_steps
+train_models
+models=("${models[@]%:*}")
+compare
+fill_masks
+say "done: open $folder/report.html in a browser"
