@@ -26,8 +26,9 @@ fail() { # fail WHAT HOW_TO_GO_ON
 }
 
 check_settings() {
-  [[ $minutes =~ ^[0-9]*\.?[0-9]+$ ]] && awk "BEGIN {exit !($minutes > 0)}" ||
+  if ! [[ $minutes =~ ^[0-9]*\.?[0-9]+$ ]] || awk "BEGIN {exit $minutes > 0}"; then
     fail "QUICKSTART_MINUTES is '$minutes'" "give a number of minutes above 0"
+  fi
   [[ $seed =~ ^[0-9]+$ ]] || fail "QUICKSTART_SEED is '$seed'" "give a whole number"
 }
 
@@ -57,11 +58,16 @@ make_data() {
 }
 
 # Steps of every run, chosen once: what QUICKSTART_MINUTES allows on two modern cores, fewer on a
-# machine that turns out slower. Kept, so that a second call goes on with the same.
+# machine that turns out slower. Kept, so that a second call goes on with the same. Sets `steps`.
 choose_steps() {
-  [ -s "$folder/steps" ] && return 0
+  local total=0 model seconds words before
+  if [ -s "$folder/steps" ]; then
+    read -r steps before < "$folder/steps"
+    [ "$before" = "$minutes" ] || fail "$folder was made with QUICKSTART_MINUTES=$before" \
+      "give the same, or another QUICKSTART_DIR, or remove $folder/steps and $folder/runs"
+    return 0
+  fi
   say "steps: how fast is this machine?"
-  local total=0 model seconds
   for model in "${models[@]}"; do
     mapfile -t words < <(settings "${model#*:}")
     seconds=$("$program" bench --recipe "$recipe" "${words[@]}" --steps 8 --json |
@@ -74,15 +80,15 @@ choose_steps() {
     wanted = minutes * rate; possible = minutes * 60 / total
     steps = wanted < possible ? wanted : possible
     steps = 100 * int(steps / 100)
-    print (steps < 100 ? 100 : steps)
+    print (steps < 100 ? 100 : steps), minutes
   }' > "$folder/steps.part"
   mv "$folder/steps.part" "$folder/steps"
-  printf '%s steps for each model\n' "$(cat "$folder/steps")"
+  read -r steps before < "$folder/steps"
+  printf '%s steps for each model\n' "$steps"
 }
 
 train_models() {
-  local model steps
-  steps=$(cat "$folder/steps")
+  local model words
   for model in "${models[@]}"; do
     say "training ${model%:*}: $steps steps"
     mapfile -t words < <(settings "${model#*:}")
