@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Training speed against Hugging Face transformers on the same machine, in one run, taking turns.
+
+Usage: PYTHON tools/compare_hf.py [--shape mini|small|base8] [--modes eager compile fp32]
+                                  [--rounds 3] [--steps 10] [--program build/release/bin/switchyard]
+
+PYTHON is a Python with torch 2.11 and transformers 4.57.6 (`make oracle` makes .deps/oracle/bin/python).
+Both sides train the same shape on the same number of threads: Switch Transformer, AdamW, no dropout, no
+jitter, balance loss 0.01, ids drawn by Zipf's law, every position real. Hugging Face's model is cast to
+bfloat16 as a whole (its autocast fails in this version), so its optimizer works on bfloat16 weights;
+ours keeps float32 master weights and a float32 router. In each round both sides take --steps steps; a
+side's speed is the median step over all rounds. Prints versions, settings, tokens/s and ratios.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import time
+
+import torch
+import transformers
+
+# d_model, d_ff, d_kv, heads, layers, experts, vocabulary, batch, inputs, targets: as `switchyard bench`.
+SHAPES = {
+    "mini": (256, 1024, 32, 8, 4, 8, 8192, 8, 256, 64),
+    "small": (128, 512, 32, 4, 4, 8, 8192, 64, 128, 29),
+    "base8": (768, 3072, 64, 12, 12, 8, 32128, 4, 512, 128),
+}
+CAPACITY_FACTOR = 1.25
+
+
+def zipf_ids(rows, length, vocabulary):
+    ranks = torch.exp(torch.rand(rows, length) * torch.log(torch.tensor(float(vocabulary - 3)))) - 1
+    return (3 + ranks.long()).clamp_max(vocabulary - 1)
+
+
+class HuggingFace:
+    """Whole training steps of transformers' Switch model."""
+
+    def __init__(self, shape, mode):
+        d, ff, kv, heads, layers, experts, vocabulary, batch, inputs, targets = shape
+        config = transformers.SwitchTransformersConfig(
+            vocab_size=vocabulary, d_model=d, d_ff=ff, d_kv=kv, num_heads=heads, num_layers=layers,
+            num_decoder_layers=layers, num_sparse_encoder_layers=layers // 2,
+            num_sparse_decoder_layers=layers // 2, num_experts=experts,
+            expert_capacity=int(CAPACITY_FACTOR * inputs / experts), router_jitter_noise=0.0,
+            router_aux_loss_coef=0.01, router_z_loss_coef=0.0, dropout_rate=0.0,
+            decoder_start_token_id=0)
+        torch.manual_seed(1)
+        model = transformers.SwitchTransformersForConditionalGeneration(config).train()
+        for name, parameter in model.named_parameters():
+            if "router" in name:  # its default, N(0, 1), sends all tokens to few experts
+                torch.nn.init.normal_(parameter, std=0.02)
+        if mode != "fp32":
+            model = model.to(torch.bfloat16)
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+        self.model = torch.compile(model) if mode == "compile" else model
+        self.draw = lambda: (zipf_ids(batch, inputs, vocabulary), zipf_ids(batch, targets, vocabulary))
+
+    def steps(self, count):
+        seconds = []
+        for _ in range(count):
+            ids, labels = self.draw()
+            start = time.perf_counter()
+            loss = self.model(input_ids=ids, labels=labels, output_router_logits=True).loss
+            loss.backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+
+def our_step(options, threads):
+    command = [options.program, "bench", "--shape", options.shape, "--steps", str(options.steps),
+               "--set", "optimizer.kind=adamw", "--set", "model.moe.jitter=0", "--json",
+               "--threads", str(threads)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--shape", choices=SHAPES, default="mini")
+    parser.add_argument("--modes", nargs="+", choices=["eager", "compile", "fp32"],
+                        default=["eager", "compile"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--program", default="build/release/bin/switchyard")
+    options = parser.parse_args()
+    threads = len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    shape = SHAPES[options.shape]
+    tokens = shape[7] * (shape[8] + shape[9])
+    print(f"shape {options.shape}: d_model {shape[0]}, {shape[4]}+{shape[4]} layers, {shape[5]} experts, "
+          f"batch {shape[7]} x {shape[8]}/{shape[9]}; AdamW; {threads} threads")
+    print(f"torch {torch.__version__}, transformers {transformers.__version__}")
+    peers = {mode: HuggingFace(shape, mode) for mode in options.modes}
+    for peer in peers.values():
+        peer.steps(3)  # warm-up and compilation
+    seconds = {mode: [] for mode in peers}
+    ours = []
+    for _ in range(options.rounds):
+        ours.append(our_step(options, threads))
+        for mode, peer in peers.items():
+            seconds[mode] += peer.steps(options.steps)
+    own = statistics.median(result["step_seconds"] for result in ours)
+    print(f"{'':<34}{'ms/step':>10}{'tokens/s':>12}{'ours / it':>11}")
+    print(f"{'switchyard, bf16-selective':<34}{own * 1e3:>10.1f}{tokens / own:>12,.0f}{1:>11.2f}")
+    for mode, times in seconds.items():
+        its = statistics.median(times)
+        label = {"eager": "bf16, eager", "compile": "bf16, compiled", "fp32": "float32, eager"}[mode]
+        print(f"{'Hugging Face, ' + label:<34}{its * 1e3:>10.1f}{tokens / its:>12,.0f}{its / own:>11.2f}")
+    share = statistics.median(result["gemm_share"] for result in ours)
+    print(f"share of this machine's GEMM rate: {100 * share:.1f} %")
+
+
+if __name__ == "__main__":
+    main()
