@@ -45,7 +45,7 @@ Error parse_failure(const CLI::App& app, const CLI::ParseError& error) {
   std::vector<std::string> known;
   std::string path;
   for (const CLI::App* at = &chosen; at; at = at->get_parent()) {
-    path = at->get_name() + (path.empty() ? "" : " ") + path;
+    path = format("{}{}{}", at->get_name(), path.empty() ? "" : " ", path);
     for (const CLI::Option* option : at->get_options()) known.push_back(option->get_name());
   }
   const auto commands = chosen.get_subcommands(nullptr);
