@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "base/profile.h"
+#include "kernels/optimizer_update.h"
+#include "ops/kernel_pointers.h"
 #include "train/optimizer_reference.h"
 
 namespace switchyard {
@@ -17,12 +19,29 @@ int64_t matrix_dims(const Parameter& parameter) {
   return parameter.value().dim() - (parameter.num_matrices() > 1 ? 1 : 0);
 }
 
+// Only matrices decay.
+double decay_of(const OptimizerConfig& config, const Parameter& parameter) {
+  return matrix_dims(parameter) > 1 ? config.weight_decay : 0.0;
+}
+
+// The kernels take float32 masters on the CPU; float64 ones (tests) take the plain way.
+bool has_kernel(const Parameter& parameter) {
+  return parameter.value().is_cpu() && parameter.value().scalar_type() == at::kFloat;
+}
+
+// The copy that the kernel writes too, null where products read the master itself.
+kernels::Bf16* compute_pointer(const Parameter& parameter) {
+  const bool copied = parameter.compute().scalar_type() == at::kBFloat16;
+  return copied ? ops::write<kernels::Bf16>(parameter.compute()) : nullptr;
+}
+
 class AdamW : public Optimizer {
  public:
   AdamW(const OptimizerConfig& config, ParameterSet& parameters) : config_(config) {
     for (Parameter& parameter : parameters.all()) {
       const at::Tensor value = parameter.value().detach();
-      slots_.push_back({&parameter, at::zeros_like(value), at::zeros_like(value)});
+      slots_.push_back(
+          {&parameter, at::zeros_like(value), at::zeros_like(value), decay_of(config_, parameter)});
     }
   }
 
@@ -30,12 +49,9 @@ class AdamW : public Optimizer {
     const ProfileScope profile("optimizer");
     ++steps_done_;
     for (Slot& slot : slots_) {
-      const at::Tensor gradient = slot.parameter->gradient();
-      if (!gradient.defined()) continue;
-      const double decay = matrix_dims(*slot.parameter) > 1 ? config_.weight_decay : 0.0;
-      reference::adamw(config_, slot.parameter->value().detach(), gradient * gradient_scale,
-                       slot.first, slot.second, steps_done_, learning_rate, decay);
-      slot.parameter->refresh_compute();
+      if (!slot.parameter->gradient().defined()) continue;
+      (has_kernel(*slot.parameter) ? fused : plain)(config_, slot, steps_done_, learning_rate,
+                                                    gradient_scale);
     }
   }
 
@@ -52,7 +68,38 @@ class AdamW : public Optimizer {
   struct Slot {
     Parameter* parameter;
     at::Tensor first, second;
+    double decay;
   };
+
+  static void fused(const OptimizerConfig& config, const Slot& slot, int64_t step, double rate,
+                    double gradient_scale) {
+    const Parameter& parameter = *slot.parameter;
+    kernels::AdamWUpdate update{};
+    update.gradient = ops::read<float>(parameter.gradient());
+    update.value = ops::write<float>(parameter.value().detach());
+    update.first = ops::write<float>(slot.first);
+    update.second = ops::write<float>(slot.second);
+    update.compute = compute_pointer(parameter);
+    update.count = parameter.numel();
+    update.gradient_scale = gradient_scale;
+    update.beta1 = config.beta1;
+    update.beta2 = config.beta2;
+    update.correction1 = 1 - std::pow(config.beta1, static_cast<double>(step));
+    update.correction2 = 1 - std::pow(config.beta2, static_cast<double>(step));
+    update.epsilon = config.epsilon;
+    update.rate = rate;
+    update.decay = slot.decay;
+    kernels::adamw_update(update);
+  }
+
+  static void plain(const OptimizerConfig& config, const Slot& slot, int64_t step, double rate,
+                    double gradient_scale) {
+    Parameter& parameter = *slot.parameter;
+    reference::adamw(config, parameter.value().detach(), parameter.gradient() * gradient_scale,
+                     slot.first, slot.second, step, rate, slot.decay);
+    parameter.refresh_compute();
+  }
+
   OptimizerConfig config_;
   std::vector<Slot> slots_;
 };
@@ -67,18 +114,9 @@ class Adafactor : public Optimizer {
     const ProfileScope profile("optimizer");
     ++steps_done_;
     for (Slot& slot : slots_) {
-      Parameter& parameter = *slot.parameter;
-      if (!parameter.gradient().defined()) continue;
-      const double decay = matrix_dims(parameter) > 1 ? config_.weight_decay : 0.0;
-      const at::Tensor gradient = parameter.gradient() * gradient_scale;
-      for (int64_t m = 0; m < parameter.num_matrices(); ++m) {
-        reference::adafactor(
-            config_, matrix_of(parameter.value().detach(), parameter, m),
-            matrix_of(gradient, parameter, m), matrix_of(slot.rows, parameter, m),
-            slot.columns.defined() ? matrix_of(slot.columns, parameter, m) : at::Tensor(),
-            steps_done_, learning_rate, decay);
-      }
-      parameter.refresh_compute();
+      if (!slot.parameter->gradient().defined()) continue;
+      (has_kernel(*slot.parameter) ? fused : plain)(config_, slot, steps_done_, learning_rate,
+                                                    gradient_scale);
     }
   }
 
@@ -101,18 +139,57 @@ class Adafactor : public Optimizer {
     Parameter* parameter;
     at::Tensor rows;     // [..., R] mean of g^2 over each row, or the shape of the parameter
     at::Tensor columns;  // [..., C], undefined where not factored
+    double decay;
   };
+
+  static void fused(const OptimizerConfig& config, const Slot& slot, int64_t step, double rate,
+                    double gradient_scale) {
+    const Parameter& parameter = *slot.parameter;
+    const at::Tensor value = parameter.value().detach();
+    kernels::AdafactorUpdate update{};
+    update.gradient = ops::read<float>(parameter.gradient());
+    update.value = ops::write<float>(value);
+    update.rows = ops::write<float>(slot.rows);
+    update.columns = ops::write<float>(slot.columns);
+    update.compute = compute_pointer(parameter);
+    update.num_matrices = parameter.num_matrices();
+    update.num_columns = value.size(-1);
+    update.num_rows = value.numel() / (update.num_matrices * update.num_columns);
+    update.gradient_scale = gradient_scale;
+    update.beta2 = 1 - std::pow(static_cast<double>(step), -config.decay_exponent);
+    update.clip_threshold = config.clip_threshold;
+    update.scale_parameter = config.scale_parameter;
+    update.rate = rate;
+    update.decay = slot.decay;
+    kernels::adafactor_update(update);
+  }
+
+  static void plain(const OptimizerConfig& config, const Slot& slot, int64_t step, double rate,
+                    double gradient_scale) {
+    Parameter& parameter = *slot.parameter;
+    const at::Tensor gradient = parameter.gradient() * gradient_scale;
+    for (int64_t m = 0; m < parameter.num_matrices(); ++m) {
+      reference::adafactor(
+          config, matrix_of(parameter.value().detach(), parameter, m),
+          matrix_of(gradient, parameter, m), matrix_of(slot.rows, parameter, m),
+          slot.columns.defined() ? matrix_of(slot.columns, parameter, m) : at::Tensor(), step, rate,
+          slot.decay);
+    }
+    parameter.refresh_compute();
+  }
 
   Slot make_slot(Parameter& parameter) const {
     const at::Tensor value = parameter.value().detach();
     const int64_t least = config_.min_dim_factored;
+    const double decay = decay_of(config_, parameter);
     if (matrix_dims(parameter) != 2 || value.size(-1) < least || value.size(-2) < least) {
-      return {&parameter, at::zeros_like(value), at::Tensor()};
+      return {&parameter, at::zeros_like(value), at::Tensor(), decay};
     }
     std::vector<int64_t> rows = value.sizes().vec(), columns = rows;
     rows.pop_back();
     columns.erase(columns.end() - 2);
-    return {&parameter, at::zeros(rows, value.options()), at::zeros(columns, value.options())};
+    return {&parameter, at::zeros(rows, value.options()), at::zeros(columns, value.options()),
+            decay};
   }
 
   OptimizerConfig config_;
@@ -131,7 +208,10 @@ double gradient_norm(const ParameterSet& parameters) {
   double sum = 0;
   for (const Parameter& parameter : parameters.all()) {
     const at::Tensor gradient = parameter.gradient();
-    if (gradient.defined()) sum += gradient.to(at::kDouble).square().sum().item<double>();
+    if (!gradient.defined()) continue;
+    sum += has_kernel(parameter)
+               ? kernels::sum_of_squares(ops::read<float>(gradient), gradient.numel())
+               : gradient.square().sum().to(at::kDouble).item<double>();
   }
   return std::sqrt(sum);
 }

@@ -1,0 +1,323 @@
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/isa_math.h"
+#include "kernels/optimizer_update.h"
+#include "kernels/scratch.h"
+
+namespace switchyard::kernels {
+namespace {
+
+// Elements of a block: what one thread takes at a time and sums by itself. Fixed, so that sums come
+// in the same order for any number of threads.
+constexpr int64_t kBlock = 1 << 14;
+
+float narrow(double value) { return static_cast<float>(value); }
+
+template <bool kCompute>
+void adamw_block(const AdamWUpdate& in, int64_t begin, int64_t end) {
+  const float scale = narrow(in.gradient_scale), epsilon = narrow(in.epsilon);
+  const float beta1 = narrow(in.beta1), beta2 = narrow(in.beta2);
+  const float rest1 = narrow(1 - in.beta1), rest2 = narrow(1 - in.beta2);
+  const float keep = narrow(1 - in.rate * in.decay);
+  const float rate = narrow(in.rate / in.correction1);
+  const float second_scale = narrow(1 / std::sqrt(in.correction2));
+  const float* gradient = in.gradient;
+  float *value = in.value, *first = in.first, *second = in.second;
+  Bf16* compute = in.compute;
+#pragma omp simd
+  for (int64_t i = begin; i < end; ++i) {
+    const float g = gradient[i] * scale;
+    const float m = first[i] * beta1 + g * rest1;
+    const float v = second[i] * beta2 + g * g * rest2;
+    const float x = value[i] * keep - rate * m / (std::sqrt(v) * second_scale + epsilon);
+    first[i] = m;
+    second[i] = v;
+    value[i] = x;
+    if constexpr (kCompute) store(compute + i, x);
+  }
+}
+
+void adamw(const AdamWUpdate& in) {
+  const int64_t blocks = (in.count + kBlock - 1) / kBlock;
+#pragma omp parallel for schedule(static) if (blocks > 1)
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int64_t begin = b * kBlock, end = std::min(in.count, begin + kBlock);
+    if (in.compute) {
+      adamw_block<true>(in, begin, end);
+    } else {
+      adamw_block<false>(in, begin, end);
+    }
+  }
+}
+
+float row_squares(const float* x, int64_t count) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) sum += x[i] * x[i];
+  return sum;
+}
+
+// How the rows of a matrix are cut.
+struct Blocks {
+  int64_t num_rows, count;
+};
+
+// One matrix of an AdafactorUpdate, and what its passes hand on. Adafactor needs g three times: for
+// the means of g^2, for the size of the update they give, and for the update.
+struct Matrix {
+  const AdafactorUpdate& in;
+  const float* gradient;
+  float *value, *rows, *columns;
+  Bf16* compute;
+  Blocks cut;
+  double* value_sums;     // [num_blocks] sums of squares
+  double* update_sums;    // [num_blocks]
+  float* column_sums;     // [num_blocks, C]
+  float* column_factors;  // [C] 1 / sqrt(columns)
+  double row_mean;
+
+  int64_t first_row(int64_t block) const { return block * cut.num_rows; }
+  int64_t last_row(int64_t block) const {
+    return std::min(in.num_rows, (block + 1) * cut.num_rows);
+  }
+  float row_factor(int64_t r) const { return narrow(1 / std::sqrt(rows[r] / row_mean)); }
+};
+
+constexpr float kSmallestSquare = 1e-30f;
+
+// Means of g^2 over rows, sums over the block's columns.
+void means_of_block(Matrix& m, int64_t block) {
+  const int64_t width = m.in.num_columns;
+  const float scale = narrow(m.in.gradient_scale);
+  float* column_sums = m.column_sums + block * width;
+  for (int64_t c = 0; c < width; ++c) column_sums[c] = 0;
+  for (int64_t r = m.first_row(block); r < m.last_row(block); ++r) {
+    const float* gradient = m.gradient + r * width;
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t c = 0; c < width; ++c) {
+      const float g = gradient[c] * scale;
+      sum += g * g;
+      column_sums[c] += g * g;
+    }
+    const double mean = static_cast<double>(sum) / static_cast<double>(width) + kSmallestSquare;
+    m.rows[r] = narrow(m.in.beta2 * m.rows[r] + (1 - m.in.beta2) * mean);
+  }
+}
+
+void finish_means(Matrix& m) {
+  const int64_t width = m.in.num_columns, height = m.in.num_rows;
+  const double beta2 = m.in.beta2;
+  for (int64_t c = 0; c < width; ++c) {
+    double sum = 0;
+    for (int64_t b = 0; b < m.cut.count; ++b) sum += m.column_sums[b * width + c];
+    const double mean = sum / static_cast<double>(height) + kSmallestSquare;
+    m.columns[c] = narrow(beta2 * m.columns[c] + (1 - beta2) * mean);
+    m.column_factors[c] = 1 / std::sqrt(m.columns[c]);
+  }
+  double sum = 0;
+  for (int64_t r = 0; r < height; ++r) sum += m.rows[r];
+  m.row_mean = sum / static_cast<double>(height);
+}
+
+double update_size_of_block(const Matrix& m, int64_t block) {
+  const int64_t width = m.in.num_columns;
+  const float scale = narrow(m.in.gradient_scale);
+  double total = 0;
+  for (int64_t r = m.first_row(block); r < m.last_row(block); ++r) {
+    const float* gradient = m.gradient + r * width;
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t c = 0; c < width; ++c) {
+      const float u = gradient[c] * scale * m.column_factors[c];
+      sum += u * u;
+    }
+    const double factor = m.row_factor(r);
+    total += sum * factor * factor;
+  }
+  return total;
+}
+
+template <bool kCompute>
+void update_row(const float* gradient, const float* column_factors, int64_t width, float step,
+                float keep, float* value, Bf16* compute) {
+#pragma omp simd
+  for (int64_t c = 0; c < width; ++c) {
+    const float x = value[c] * keep - gradient[c] * column_factors[c] * step;
+    value[c] = x;
+    if constexpr (kCompute) store(compute + c, x);
+  }
+}
+
+void update_block(const Matrix& m, int64_t block, double rate) {
+  const int64_t width = m.in.num_columns;
+  const float keep = narrow(1 - m.in.rate * m.in.decay);
+  for (int64_t r = m.first_row(block); r < m.last_row(block); ++r) {
+    const float step = narrow(rate * m.row_factor(r) * m.in.gradient_scale);
+    const int64_t at = r * width;
+    if (m.compute) {
+      update_row<true>(m.gradient + at, m.column_factors, width, step, keep, m.value + at,
+                       m.compute + at);
+    } else {
+      update_row<false>(m.gradient + at, m.column_factors, width, step, keep, m.value + at,
+                        nullptr);
+    }
+  }
+}
+
+// Not factored: the block's part of the running mean of g^2, and the size of its update.
+double plain_means_of_block(const Matrix& m, int64_t block) {
+  const int64_t width = m.in.num_columns;
+  const float scale = narrow(m.in.gradient_scale);
+  const float beta2 = narrow(m.in.beta2), rest = narrow(1 - m.in.beta2);
+  double total = 0;
+  for (int64_t r = m.first_row(block); r < m.last_row(block); ++r) {
+    const float* gradient = m.gradient + r * width;
+    float* mean = m.rows + r * width;
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t c = 0; c < width; ++c) {
+      const float square = gradient[c] * scale * (gradient[c] * scale);
+      const float updated = mean[c] * beta2 + (square + kSmallestSquare) * rest;
+      mean[c] = updated;
+      sum += square / updated;
+    }
+    total += sum;
+  }
+  return total;
+}
+
+void plain_update_block(const Matrix& m, int64_t block, double rate) {
+  const int64_t width = m.in.num_columns;
+  const float keep = narrow(1 - m.in.rate * m.in.decay);
+  const float step = narrow(rate * m.in.gradient_scale);
+  const int64_t begin = m.first_row(block) * width, end = m.last_row(block) * width;
+  const float *gradient = m.gradient, *mean = m.rows;
+  float* value = m.value;
+#pragma omp simd
+  for (int64_t i = begin; i < end; ++i) {
+    value[i] = value[i] * keep - step * gradient[i] / std::sqrt(mean[i]);
+  }
+  if (!m.compute) return;
+#pragma omp simd
+  for (int64_t i = begin; i < end; ++i) store(m.compute + i, value[i]);
+}
+
+double sum_in_order(const double* parts, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += parts[i];
+  return sum;
+}
+
+// Rate of this matrix: clipped by the size of the update, relative to the size of the matrix.
+double rate_of(const Matrix& m) {
+  const auto count = static_cast<double>(m.in.num_rows * m.in.num_columns);
+  const double size = std::sqrt(sum_in_order(m.update_sums, m.cut.count) / count);
+  const double scale =
+      m.in.scale_parameter
+          ? std::max(1e-3, std::sqrt(sum_in_order(m.value_sums, m.cut.count) / count))
+          : 1.0;
+  return m.in.rate * scale / std::max(1.0, size / m.in.clip_threshold);
+}
+
+// Working memory of one matrix at a time.
+struct Workspace {
+  double* sums;    // [2, blocks]
+  float* columns;  // [blocks + 1, C]
+};
+
+void update_matrix(const AdafactorUpdate& in, int64_t index, const Blocks& cut,
+                   const Workspace& workspace, bool parallel) {
+  const int64_t width = in.num_columns, numel = in.num_rows * width, blocks = cut.count;
+  const bool factored = in.columns != nullptr;
+  Matrix m{in,
+           in.gradient + index * numel,
+           in.value + index * numel,
+           in.rows + index * (factored ? in.num_rows : numel),
+           factored ? in.columns + index * width : nullptr,
+           in.compute ? in.compute + index * numel : nullptr,
+           cut,
+           workspace.sums,
+           workspace.sums + blocks,
+           workspace.columns,
+           workspace.columns + blocks * width,
+           0.0};
+#pragma omp parallel for schedule(static) if (parallel)
+  for (int64_t b = 0; b < blocks; ++b) {
+    m.value_sums[b] = 0;
+    for (int64_t r = m.first_row(b); in.scale_parameter && r < m.last_row(b); ++r) {
+      m.value_sums[b] += row_squares(m.value + r * width, width);
+    }
+    if (factored) {
+      means_of_block(m, b);
+    } else {
+      m.update_sums[b] = plain_means_of_block(m, b);
+    }
+  }
+  if (factored) {
+    finish_means(m);
+#pragma omp parallel for schedule(static) if (parallel)
+    for (int64_t b = 0; b < blocks; ++b) m.update_sums[b] = update_size_of_block(m, b);
+  }
+  const double rate = rate_of(m);
+#pragma omp parallel for schedule(static) if (parallel)
+  for (int64_t b = 0; b < blocks; ++b) {
+    if (factored) {
+      update_block(m, b, rate);
+    } else {
+      plain_update_block(m, b, rate);
+    }
+  }
+}
+
+void adafactor(const AdafactorUpdate& in) {
+  const int threads = omp_get_max_threads();
+  // Many matrices: each on one thread, so that its three passes find it in the cache.
+  const bool one_each = in.num_matrices >= 2 * threads;
+  const bool small = in.num_matrices * in.num_rows * in.num_columns <= kBlock;
+  Blocks cut{};
+  cut.num_rows = std::max<int64_t>(1, kBlock / in.num_columns);
+  cut.count = (in.num_rows + cut.num_rows - 1) / cut.num_rows;
+  const int64_t num_sums = 2 * cut.count, num_columns = (cut.count + 1) * in.num_columns;
+  const auto workspaces = static_cast<std::size_t>(one_each ? threads : 1);
+  auto* sums = static_cast<double*>(
+      scratch_bytes(0, workspaces * static_cast<std::size_t>(num_sums) * sizeof(double)));
+  auto* columns = static_cast<float*>(
+      scratch_bytes(1, workspaces * static_cast<std::size_t>(num_columns) * sizeof(float)));
+#pragma omp parallel for schedule(static) if (one_each && !small)
+  for (int64_t m = 0; m < in.num_matrices; ++m) {
+    const int64_t own = one_each ? omp_get_thread_num() : 0;
+    const Workspace workspace{sums + own * num_sums, columns + own * num_columns};
+    update_matrix(in, m, cut, workspace, !one_each && !small);
+  }
+}
+
+double squares(const float* x, int64_t count) {
+  const int64_t blocks = (count + kBlock - 1) / kBlock;
+  auto* parts =
+      static_cast<double*>(scratch_bytes(0, static_cast<std::size_t>(blocks) * sizeof(double)));
+#pragma omp parallel for schedule(static) if (blocks > 1)
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int64_t end = std::min(count, (b + 1) * kBlock);
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = b * kBlock; i < end; ++i) {
+      sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    }
+    parts[b] = sum;
+  }
+  return sum_in_order(parts, blocks);
+}
+
+}  // namespace
+
+template <>
+const OptimizerUpdateTable& table_of<OptimizerUpdateTable, kCompiledIsa>() {
+  static constexpr OptimizerUpdateTable kTable = {adamw, adafactor, squares};
+  return kTable;
+}
+
+}  // namespace switchyard::kernels
