@@ -1,0 +1,88 @@
+#include "checkpoint/file_manifest.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/format.h"
+
+namespace switchyard {
+namespace {
+
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+class FileManifestTest : public ::testing::Test {
+ protected:
+  FileManifestTest() : path_(::testing::TempDir() + format("manifest-{}", ::getpid())) {
+    fs::remove_all(path_);
+    make_directories(path_ + "/training_state");
+    write_file(path_ + "/config.json", "{}");
+    write_file(path_ + "/training_state/state.json", "state");
+    write_file_manifest(path_);
+  }
+  ~FileManifestTest() override { fs::remove_all(path_); }
+
+  void expect_damaged(const std::string& what) const {
+    try {
+      verify_files(path_);
+      ADD_FAILURE() << "accepted: " << what;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(what));
+      EXPECT_EQ(error.kind(), ErrorKind::kDamaged);
+    }
+  }
+  std::string path_;
+};
+
+TEST_F(FileManifestTest, AcceptsWhatItListed) {
+  EXPECT_TRUE(has_file_manifest(path_));
+  verify_files(path_);
+  const auto entries = read_file_manifest(path_);
+  ASSERT_EQ(entries.size(), 2u);
+  EXPECT_EQ(entries[1].path, "training_state/state.json");
+  EXPECT_EQ(entries[1].bytes, 5u);
+  write_file(path_ + "/notes.txt", "more");
+  verify_files(path_);
+}
+
+TEST_F(FileManifestTest, SeesEveryChange) {
+  write_file(path_ + "/training_state/state.json", "statE");
+  expect_damaged("state.json");
+  write_file(path_ + "/training_state/state.json", "stat");
+  expect_damaged("4 bytes instead of 5");
+  fs::remove(path_ + "/training_state/state.json");
+  expect_damaged("missing; ");
+  fs::remove(path_ + "/" + kFileManifest);
+  EXPECT_FALSE(has_file_manifest(path_));
+  expect_damaged("manifest.json");
+}
+
+TEST_F(FileManifestTest, HostileManifests) {
+  const std::string file = path_ + "/" + kFileManifest;
+  const std::string good = read_file(file);
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    text.replace(text.find(from), from.size(), to);
+    write_file(file, text);
+  };
+  for (const char* path : {"/etc/passwd", "../config.json", "a/../../b", ""}) {
+    with("config.json", path);
+    expect_damaged("strange path");
+  }
+  with("\"bytes\"", "\"byte\"");
+  expect_damaged("lacks");
+  with("\"bytes\": 2", "\"bytes\": \"2\"");
+  expect_damaged("lacks");
+  with("switchyard files", "other");
+  expect_damaged("not a list of files");
+  write_file(file, good.substr(0, good.size() / 2));
+  expect_damaged("not valid JSON");
+}
+
+}  // namespace
+}  // namespace switchyard
