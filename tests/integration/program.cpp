@@ -1,7 +1,6 @@
 #include "tests/integration/program.h"
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,15 +12,6 @@
 #include "base/files.h"
 
 namespace switchyard::testing {
-
-TemporaryFolder::TemporaryFolder() : path_(::testing::TempDir() + "switchyard-XXXXXX") {
-  if (!::mkdtemp(path_.data())) ADD_FAILURE() << "cannot make " << path_;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code error;
-  std::filesystem::remove_all(path_, error);
-}
 
 Program::Program(const std::vector<std::string>& arguments, const std::string& shell_before) {
   std::vector<std::string> words = {"/bin/sh", "-c", shell_before + "\nexec \"$@\"", "sh",

@@ -6,25 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "tests/temporary_folder.h"
+
 namespace switchyard::testing {
 
 struct ProgramResult {
   int exit_code = -1;  // 128 + signal if a signal ended it
   std::string out, err;
-};
-
-/// A folder below the tests' temporary folder, removed with its contents at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::string& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
 };
 
 /// The program at work, in a process of its own; killed if it still runs at the end.
