@@ -1,7 +1,7 @@
 #include "base/field_list.h"
 
-#include <nlohmann/json.hpp>
 #include <toml++/toml.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -15,8 +15,14 @@
 namespace switchyard {
 namespace {
 
+/// A JSON string is a TOML string too, but for DEL, which TOML wants escaped.
 std::string quote(const std::string& text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string quoted =
+      nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  for (size_t at = quoted.find('\x7F'); at != std::string::npos; at = quoted.find('\x7F', at)) {
+    quoted.replace(at, 1, "\\u007F");
+  }
+  return quoted;
 }
 
 // Shortest text that reads back as the same double, always recognisable as a float.
@@ -28,11 +34,16 @@ std::string number_text(double value) {
 
 std::string kind_name(const Field& field) {
   switch (field.value.index()) {
-    case 0: return "true or false";
-    case 1: return "an integer";
-    case 2: return "a number";
-    case 3: return "text";
-    default: return "a path, or a table of path = weight";
+    case 0:
+      return "true or false";
+    case 1:
+      return "an integer";
+    case 2:
+      return "a number";
+    case 3:
+      return "text";
+    default:
+      return "a path, or a table of path = weight";
   }
 }
 
@@ -55,6 +66,14 @@ void assign_text(Field& field, const std::string& text, const std::string& where
 std::string place(const std::string& source, const toml::node& node) {
   const auto line = node.source().begin.line;
   return line > 0 ? format("{}:{}", source, line) : source;
+}
+
+void add_path(Field& field, const std::string& path, double weight, const std::string& where) {
+  if (!(weight > 0) || std::isinf(weight)) {
+    throw usage_error(format("{}.\"{}\" needs a weight above 0", field.key, path), where,
+                      "give a number above 0");
+  }
+  std::get<WeightedPaths*>(field.value)->emplace_back(path, weight);
 }
 
 void assign(Field& field, const toml::node& node, const std::string& where) {
@@ -90,11 +109,8 @@ void assign(Field& field, const toml::node& node, const std::string& where) {
     const toml::table* table = node.as_table();
     if (!table) throw wrong_type();
     for (const auto& [path, weight] : *table) {
-      if (!weight.is_number() || !(*weight.value<double>() > 0)) {
-        throw usage_error(format("{}.\"{}\" needs a weight above 0", field.key, path.str()), where,
-                          "give a number above 0");
-      }
-      paths.emplace_back(std::string(path.str()), *weight.value<double>());
+      const double value = weight.is_number() ? *weight.value<double>() : 0;
+      add_path(field, std::string(path.str()), value, where);
     }
   }
 }
@@ -159,9 +175,15 @@ const Field* FieldList::find(const std::string& key) const {
 
 Field& FieldList::known(const std::string& key, const std::string& where) {
   if (const Field* field = find(key)) return const_cast<Field&>(*field);
-  std::vector<std::string> keys;
-  for (const Field& field : fields_) keys.push_back(field.key);
-  const std::string near = nearest_name(key, keys);
+  std::vector<std::string> names;  // of fields and of the sections around them
+  for (const Field& field : fields_) {
+    names.push_back(field.key);
+    for (size_t dot = field.key.find('.'); dot != std::string::npos;
+         dot = field.key.find('.', dot + 1)) {
+      names.push_back(field.key.substr(0, dot));
+    }
+  }
+  const std::string near = nearest_name(key, names);
   throw usage_error(format("unknown key '{}'", key), where,
                     near.empty() ? "`switchyard train --print-recipe` lists the keys"
                                  : format("did you mean '{}'?", near));
@@ -212,13 +234,18 @@ void FieldList::set(const std::string& assignment) {
   }
   if (std::holds_alternative<WeightedPaths*>(field.value) && !value.starts_with('"') &&
       !value.starts_with('{')) {
-    *std::get<WeightedPaths*>(field.value) = {{value, 1.0}};
+    WeightedPaths& paths = *std::get<WeightedPaths*>(field.value);
+    paths.clear();
+    if (!value.empty()) paths.emplace_back(value, 1.0);
     return;
   }
   toml::table table;
   try {
     table = toml::parse("value = " + value);
   } catch (const toml::parse_error&) {
+    table.clear();
+  }
+  if (table.size() != 1) {  // a line break in the value could bring more
     throw usage_error(format("{} has the wrong type", key), where,
                       format("give {}", kind_name(field)));
   }
@@ -257,12 +284,10 @@ void FieldList::read_json(const nlohmann::json& object, const std::string& sourc
         if (!node.is_string()) throw wrong_type();
         assign_text(field, node.get<std::string>(), source);
       } else {
-        auto& paths = *std::get<WeightedPaths*>(field.value);
-        paths.clear();
+        std::get<WeightedPaths*>(field.value)->clear();
         if (!node.is_object()) throw wrong_type();
         for (const auto& [path, weight] : node.items()) {
-          if (!weight.is_number()) throw wrong_type();
-          paths.emplace_back(path, weight.get<double>());
+          add_path(field, path, weight.is_number() ? weight.get<double>() : 0, source);
         }
       }
     }

@@ -25,14 +25,14 @@
 
 namespace switchyard {
 
-/// Named weights in the order written: `data.train = "dir"` or `[data.train] "dir" = 2.0`.
+/// Weights above 0 by path, sorted by path: `data.train = "dir"` or `[data.train] "dir" = 2.0`.
 using WeightedPaths = std::vector<std::pair<std::string, double>>;
 
 struct Field {
   std::string key;  // with its sections: "model.moe.num_experts"
   std::variant<bool*, int64_t*, double*, std::string*, WeightedPaths*> value;
-  double minimum = 0, maximum = 0;    // numbers only
-  std::vector<std::string> choices;   // strings only; empty: any text
+  double minimum = 0, maximum = 0;   // numbers only
+  std::vector<std::string> choices;  // strings only; empty: any text
   std::string help;
 
   /// The value as it stands in TOML: 3, 0.5, true, "text", { "a" = 1.0 }.
@@ -64,7 +64,8 @@ class FieldList {
   /// One `key=value` of the command line; the value as in TOML, quotes optional for text.
   void set(const std::string& assignment);
   /// From JSON as written by to_json(). `ignore_unknown`: keys of a newer version are skipped.
-  void read_json(const nlohmann::json& object, const std::string& source, bool ignore_unknown = false);
+  void read_json(const nlohmann::json& object, const std::string& source,
+                 bool ignore_unknown = false);
 
   /// Complete TOML, sections in order; with each field's help as a comment if `with_help`.
   std::string to_toml(bool with_help = false) const;
