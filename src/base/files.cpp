@@ -37,13 +37,14 @@ std::string parent_of(const std::string& path) {
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Opening a pipe would wait for its other end.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) throw system_failure("cannot open", path, errno);
   struct stat info {};
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    const int number = S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
     ::close(fd);
-    throw system_failure("cannot map", path, number);
+    if (S_ISDIR(info.st_mode)) throw system_failure("cannot map", path, EISDIR);
+    throw usage_error("not a regular file", path, "name a file on a disk");
   }
   size_ = static_cast<size_t>(info.st_size);
   if (size_ > 0) {
@@ -166,7 +167,8 @@ std::string read_file(const std::string& path) {
 void make_directories(const std::string& path) {
   std::error_code code;
   std::filesystem::create_directories(path, code);
-  if (!code && !std::filesystem::is_directory(path)) code = std::make_error_code(std::errc::not_a_directory);
+  if (!code && !std::filesystem::is_directory(path))
+    code = std::make_error_code(std::errc::not_a_directory);
   if (code) throw system_failure("cannot make the folder", path, code.value());
 }
 

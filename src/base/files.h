@@ -11,7 +11,7 @@
 namespace switchyard {
 
 /// A file mapped read-only. Movable; thread-safe to read.
-/// Throws Error(kUsage) when the file is missing or a directory.
+/// Throws Error(kUsage) when the file is missing or not a regular one.
 class MappedFile {
  public:
   MappedFile() = default;
