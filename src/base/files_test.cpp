@@ -12,6 +12,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "tests/error_of.h"
 #include "tests/small_disk.h"
 #include "tests/temporary_folder.h"
 
@@ -20,6 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+using testing::error_of;
 using testing::SmallDisk;
 using testing::TemporaryFolder;
 
@@ -27,18 +29,6 @@ std::set<std::string> names_in(const std::string& folder) {
   std::set<std::string> names;
   for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename());
   return names;
-}
-
-/// Runs `use`, which must throw, and returns what it threw.
-template <class Use>
-Error error_of(const Use& use) {
-  try {
-    use();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return runtime_failure("nothing");
 }
 
 TEST(MappedFile, GivesTheBytes) {

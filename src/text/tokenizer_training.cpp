@@ -2,6 +2,7 @@
 
 #include <sentencepiece_trainer.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 #include <unordered_map>
@@ -10,6 +11,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "text/tokenizer.h"
+#include "text/utf8.h"
 
 namespace switchyard {
 namespace {
@@ -28,6 +30,36 @@ class SentenceList : public sentencepiece::SentenceIterator {
   size_t at_ = 0;
 };
 
+/// Whether a character is still there after SentencePiece's normalization, which drops control
+/// characters and makes spaces of U+FFFD, U+2581 and white space.
+bool survives(uint32_t code) {
+  return code > 0x20 && !(code >= 0x7F && code <= 0xA0) && code != 0xAD && code != 0x1680 &&
+         !(code >= 0x2000 && code <= 0x200F) && !(code >= 0x2028 && code <= 0x202F) &&
+         !(code >= 0x205F && code <= 0x206F) && code != 0x2581 && code != 0x3000 &&
+         code != 0xFEFF && code < 0xFFF0;
+}
+
+/// Whether SentencePiece's trainer will find anything in `line`. It leaves out lines with U+2585,
+/// which it uses itself. Characters above U+FFFF are not counted on.
+bool teaches_something(const std::string& line) {
+  if (line.find("\u2585") != std::string::npos) return false;
+  for (size_t at = 0; at < line.size(); ++at) {
+    const auto byte = static_cast<uint8_t>(line[at]);
+    if (byte < 0x80) {
+      if (survives(byte)) return true;
+      continue;
+    }
+    const size_t length = byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+    if (length == 4 || at + length > line.size()) continue;
+    if (find_invalid_utf8(line.substr(at, length)) != std::string::npos) continue;
+    uint32_t code = byte & (length == 2 ? 0x1F : 0x0F);
+    for (size_t i = 1; i < length; ++i)
+      code = code << 6 | (static_cast<uint8_t>(line[at + i]) & 0x3F);
+    if (survives(code)) return true;
+  }
+  return false;
+}
+
 /// The number after `label` in a message of SentencePiece, or -1.
 int64_t number_after(std::string_view message, std::string_view label) {
   const size_t at = message.find(label);
@@ -43,9 +75,9 @@ Error training_failure(const std::string& message, const TokenizerTraining& opti
                        format("give more text or at most {}", most + kNumSentinels));
   }
   if (const int64_t least = number_after(message, " vs "); least >= 0) {
-    return usage_error("vocabulary smaller than the text's set of characters", where,
-                       format("give at least {} or lower --character-coverage",
-                              least + kNumSentinels));
+    return usage_error(
+        "vocabulary smaller than the text's set of characters", where,
+        format("give at least {} or lower --character-coverage", least + kNumSentinels));
   }
   return usage_error(format("SentencePiece cannot train: {}", message), where);
 }
@@ -53,7 +85,8 @@ Error training_failure(const std::string& message, const TokenizerTraining& opti
 }  // namespace
 
 std::string train_tokenizer(const TokenizerTraining& options, std::vector<std::string> sentences) {
-  if (sentences.empty()) {
+  // The trainer ends the process if no sentence is left after its normalization.
+  if (std::none_of(sentences.begin(), sentences.end(), teaches_something)) {
     throw usage_error("no text to train a tokenizer on", "", "give input with some words in it");
   }
   const int32_t num_pieces = options.vocab_size - kNumSentinels;
@@ -77,8 +110,7 @@ std::string train_tokenizer(const TokenizerTraining& options, std::vector<std::s
   };
   SentenceList iterator(std::move(sentences));
   std::string model;
-  const auto status =
-      sentencepiece::SentencePieceTrainer::Train(arguments, &iterator, &model);
+  const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &iterator, &model);
   if (!status.ok()) throw training_failure(status.message(), options);
   return model;
 }

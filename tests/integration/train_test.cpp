@@ -12,32 +12,14 @@
 
 #include "base/files.h"
 #include "base/format.h"
-#include "base/random.h"
 #include "tests/integration/program.h"
+#include "tests/made_up_text.h"
 
 namespace switchyard::testing {
 namespace {
 
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
-
-// Sentences of made-up words, enough for a small vocabulary.
-std::string made_up_text() {
-  const RandomStream random(1, kRandomTest);
-  std::string text;
-  uint64_t draw = 0;
-  for (int line = 0; line < 1500; ++line) {
-    for (int word = 0; word < 8; ++word) {
-      const uint64_t syllables = 1 + random.below(++draw, 3);
-      for (uint64_t s = 0; s < syllables; ++s) {
-        text += "bdfgklmnprst"[random.below(++draw, 12)];
-        text += "aeiou"[random.below(++draw, 5)];
-      }
-      text += word == 7 ? ".\n\n" : " ";
-    }
-  }
-  return text;
-}
 
 constexpr const char* kRecipe = R"(
 [model]
