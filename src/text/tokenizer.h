@@ -1,7 +1,7 @@
 // Text <-> token ids with a SentencePiece model and T5's conventions: pad 0, eos 1, unk 2, and 100
-// sentinels `<extra_id_0>`.. that mark hidden spans. T5's model files hold only the ordinary pieces;
-// the sentinels are the 100 ids above them, counted down from the top: <extra_id_0> is the highest.
-// Model files that hold the sentinels as pieces (mT5's) must have them in those places.
+// sentinels `<extra_id_0>`.. that mark hidden spans. T5's model files hold only the ordinary
+// pieces; the sentinels are the 100 ids above them, counted down from the top: <extra_id_0> is the
+// highest. Model files that hold the sentinels as pieces (mT5's) must have them in those places.
 #pragma once
 
 #include <cstdint>
