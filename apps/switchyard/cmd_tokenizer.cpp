@@ -3,7 +3,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,8 +14,8 @@
 #include "base/files.h"
 #include "base/format.h"
 #include "base/progress.h"
-#include "data/byte_source.h"
 #include "data/document_parser.h"
+#include "for_each_line.h"
 #include "read_options.h"
 #include "text/line_sampler.h"
 #include "text/tokenizer.h"
@@ -97,24 +96,6 @@ void add_train(CLI::App& tokenizer) {
     file.write(train_tokenizer(state->training, read_sample(*state)));
     file.commit();
   });
-}
-
-/// Calls `use` with each line of a file or of standard input.
-void for_each_line(const std::string& path, const std::function<void(std::string_view)>& use) {
-  const auto source = open_byte_source(path);
-  std::string pending;
-  std::vector<char> block(1 << 18);
-  while (const size_t got = source->read(block.data(), block.size())) {
-    std::string_view rest(block.data(), got);
-    for (size_t end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
-      pending += rest.substr(0, end);
-      use(pending);
-      pending.clear();
-      rest.remove_prefix(end + 1);
-    }
-    pending += rest;
-  }
-  if (!pending.empty()) use(pending);
 }
 
 void print_line(const std::string& text) {

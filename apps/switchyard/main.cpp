@@ -24,6 +24,7 @@ constexpr auto kCommands = {
     add_prepare_command,
     add_train_command,
     add_eval_command,
+    add_generate_command,
     add_bench_command,
 };
 

@@ -20,20 +20,28 @@ ModelConfig tiny() {
   return config;
 }
 
+std::vector<Generation> decode(EncoderDecoder& model,
+                               const std::vector<std::vector<int32_t>>& inputs,
+                               int64_t max_new_tokens) {
+  ModelStepDecoder decoder(model, inputs);
+  return greedy_decode(decoder, max_new_tokens);
+}
+
 TEST(GreedyDecode, AgreesWithTeacherForcing) {
   EncoderDecoder model(tiny(), Precision::kFloat32);
   model.parameters().initialize(2);
   const std::vector<int32_t> input = {5, 6, 7, 8, 1};
-  const Generation made = greedy_decode(model, {input}, 6)[0];
+  const Generation made = decode(model, {input}, 6)[0];
   ASSERT_FALSE(made.ids.empty());
   // Each id is the argmax given the ones before it, and the log-probabilities add up.
   const c10::NoGradGuard no_grad;
   std::vector<int64_t> targets(made.ids.begin(), made.ids.end());
   if (made.finished) targets.push_back(1);
-  const at::Tensor encoder = at::tensor(std::vector<int64_t>(input.begin(), input.end())).unsqueeze(0);
+  const at::Tensor encoder =
+      at::tensor(std::vector<int64_t>(input.begin(), input.end())).unsqueeze(0);
   const Batch batch = make_batch(encoder, at::tensor(targets).unsqueeze(0));
-  const at::Tensor log_p = at::log_softmax(
-      model.logits(model.decode(batch, model.encode(batch, {}), {})), -1)[0];
+  const at::Tensor log_p =
+      at::log_softmax(model.logits(model.decode(batch, model.encode(batch, {}), {})), -1)[0];
   double sum = 0;
   for (size_t i = 0; i < targets.size(); ++i) {
     const auto at = static_cast<int64_t>(i);
@@ -47,16 +55,9 @@ TEST(GreedyDecode, PaddingOfABatchChangesNothing) {
   EncoderDecoder model(tiny(), Precision::kFloat32);
   model.parameters().initialize(2);
   const std::vector<int32_t> brief = {9, 1}, lengthy = {5, 6, 7, 8, 11, 12, 1};
-  const auto together = greedy_decode(model, {brief, lengthy}, 5);
-  EXPECT_EQ(together[0].ids, greedy_decode(model, {brief}, 5)[0].ids);
-  EXPECT_EQ(together[1].ids, greedy_decode(model, {lengthy}, 5)[0].ids);
-}
-
-TEST(FillSentinels, PutsSpansInPlace) {
-  // 99 and 98 are the first two sentinels, 90 the lowest.
-  EXPECT_EQ(fill_sentinels({3, 99, 4, 98, 5}, {99, 10, 11, 98, 12}, 90),
-            (std::vector<int32_t>{3, 10, 11, 4, 12, 5}));
-  EXPECT_EQ(fill_sentinels({3, 99, 4, 98}, {99}, 90), (std::vector<int32_t>{3, 4, 98}));
+  const auto together = decode(model, {brief, lengthy}, 5);
+  EXPECT_EQ(together[0].ids, decode(model, {brief}, 5)[0].ids);
+  EXPECT_EQ(together[1].ids, decode(model, {lengthy}, 5)[0].ids);
 }
 
 }  // namespace

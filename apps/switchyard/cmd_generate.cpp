@@ -1,0 +1,187 @@
+// switchyard generate: the output that a model gives for each input.
+#include "commands.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/format.h"
+#include "base/progress.h"
+#include "for_each_line.h"
+#include "infer/generate.h"
+#include "infer/generate_lines.h"
+#include "train/checkpoint.h"
+#include "train/evaluation.h"
+#include "train/process_setup.h"
+#include "train/run_directory.h"
+
+namespace switchyard {
+namespace {
+
+struct GenerateCommand {
+  std::string model, input, output, text;
+  std::string precision = "bf16-selective";
+  int64_t batch_size = 16;
+  bool fill = false;
+  GenerateOptions options;
+};
+
+/// Lines go to standard output, or to a file that gets its name when all are there.
+class LineOutput {
+ public:
+  explicit LineOutput(const std::string& path) {
+    if (!path.empty()) file_.emplace(path);
+  }
+  void write(const std::string& line) {
+    if (file_) {
+      file_->write(line + "\n");
+    } else if (std::fwrite((line + "\n").data(), 1, line.size() + 1, stdout) != line.size() + 1) {
+      throw system_failure("cannot write", "standard output", errno);
+    }
+  }
+  /// Hands what was written to the reader of standard output.
+  void flush() {
+    if (!file_ && std::fflush(stdout) != 0) {
+      throw system_failure("cannot write", "standard output", errno);
+    }
+  }
+  void commit() {
+    if (file_) file_->commit();
+  }
+
+ private:
+  std::optional<AtomicFileWriter> file_;
+};
+
+class GenerateRun {
+ public:
+  GenerateRun(const GenerateCommand& command, int threads) : command_(command) {
+    const std::string directory = find_model_directory(command.model);
+    const std::string tokenizer = directory + "/spiece.model";
+    if (std::filesystem::exists(tokenizer)) tokenizer_.emplace(tokenizer);
+    if (!tokenizer_ && (command.fill || !command.text.empty())) {
+      throw usage_error("the model directory has no spiece.model", directory,
+                        "--text and --fill need a tokenizer; give `input_ids` without them");
+    }
+    prepare_process(threads);
+    model_ = load_model(directory, parse_precision(command.precision));
+    if (tokenizer_) check_vocabulary(model_->config(), tokenizer_->vocab_size(), tokenizer);
+  }
+
+  void run_text() {
+    const std::vector<int32_t> ids = encode_input(*tokenizer_, command_.text);
+    for (const Generation& generation : decode({ids}).front()) {
+      fmt::print("{}\n", command_.fill ? filled_text(*tokenizer_, ids, generation)
+                                       : tokenizer_->decode(generation.ids));
+    }
+  }
+
+  void run_lines() {
+    LineOutput output(command_.output);  // a place that cannot be written: known at once
+    const std::string source = command_.input == "-" ? "standard input" : command_.input;
+    std::vector<GenerateRequest> batch;
+    uint64_t number = 0;
+    for_each_line(command_.input, [&](std::string_view line) {
+      ++number;
+      if (line.find_first_not_of(" \t\r") == std::string_view::npos) return;
+      batch.push_back(parse_generate_line(line, tokenizer(), model_->config().vocab_size,
+                                          format("{}, line {}", source, number)));
+      if (static_cast<int64_t>(batch.size()) == command_.batch_size) answer(batch, output);
+    });
+    if (!batch.empty()) answer(batch, output);
+    output.commit();
+  }
+
+ private:
+  const Tokenizer* tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
+
+  std::vector<std::vector<Generation>> decode(const std::vector<std::vector<int32_t>>& inputs) {
+    ModelStepDecoder decoder(*model_, inputs);
+    return generate(decoder, command_.options);
+  }
+
+  /// Answers the lines of a batch in their order, and empties it.
+  void answer(std::vector<GenerateRequest>& batch, LineOutput& output) {
+    std::vector<std::vector<int32_t>> inputs;
+    for (const GenerateRequest& request : batch) inputs.push_back(request.input_ids);
+    const auto generations = decode(inputs);
+    line_.clear();
+    AnswerOptions options;
+    options.fill = command_.fill;
+    for (size_t i = 0; i < batch.size(); ++i) {
+      output.write(answer_line(batch[i], generations[i], tokenizer(), options));
+    }
+    output.flush();
+    done_ += static_cast<int64_t>(batch.size());
+    line_.show(format("generate  {} lines", format_count(done_)));
+    batch.clear();
+  }
+
+  const GenerateCommand& command_;
+  std::optional<Tokenizer> tokenizer_;
+  std::unique_ptr<EncoderDecoder> model_;
+  ProgressLine line_;
+  int64_t done_ = 0;
+};
+
+void run(const GenerateCommand& command, int threads) {
+  if (command.input.empty() == command.text.empty()) {
+    throw usage_error("give one of --input and --text", "command line",
+                      "see `switchyard generate --help`");
+  }
+  if (!command.text.empty() && !command.output.empty()) {
+    throw usage_error("--output goes with --input", "command line", "--text prints its output");
+  }
+  GenerateRun generate_run(command, threads);
+  if (command.text.empty()) {
+    generate_run.run_lines();
+  } else {
+    generate_run.run_text();
+  }
+}
+
+}  // namespace
+
+void add_generate_command(CLI::App& app, const GlobalOptions& global) {
+  CLI::App* command = app.add_subcommand("generate", "Output of a model for each line of a file");
+  command->footer(
+      "A line of the input is {\"input_ids\": [13, 7, 1]}, taken as it is, or {\"input\": \"Dogs "
+      "<extra_id_0>.\"}, to which EOS is added; other keys are kept. Answers come in the same "
+      "order, "
+      "with `output_ids` (without EOS), `log_prob` (sum of their log-probabilities, EOS included, "
+      "nats) and, if the model directory has spiece.model, `output`. What a line gives does not "
+      "depend on the lines decoded with it, save for rounding, unless experts run out of "
+      "capacity.");
+  auto state = std::make_shared<GenerateCommand>();
+  command->add_option("--model", state->model, "Model directory, or a run: its newest checkpoint")
+      ->required()
+      ->option_text("DIR");
+  command->add_option("--input", state->input, "JSON lines; - for standard input")
+      ->option_text("FILE");
+  command->add_option("--output", state->output, "File to write; default: standard output")
+      ->option_text("FILE");
+  command->add_option("--text", state->text, "One input, in place of --input; prints text")
+      ->option_text("TEXT");
+  command->add_flag("--fill", state->fill,
+                    "Put the spans generated into the places of the input's sentinels "
+                    "(<extra_id_0>, ...): prints that with --text, else adds `filled`");
+  command
+      ->add_option("--max-new-tokens", state->options.max_new_tokens,
+                   "Most ids to generate for an input, EOS counted")
+      ->required()
+      ->check(CLI::Range(1, 1 << 20))
+      ->option_text("N");
+  command->add_option("--batch-size", state->batch_size, "Inputs decoded together")
+      ->check(CLI::Range(1, 1 << 16))
+      ->option_text("N=16");
+  command->add_option("--precision", state->precision, "bf16-selective, bf16 or fp32")
+      ->check(CLI::IsMember({"bf16-selective", "bf16", "fp32"}))
+      ->option_text("NAME=bf16-selective");
+  command->callback([state, &global] { run(*state, global.thread_count()); });
+}
+
+}  // namespace switchyard
