@@ -64,9 +64,10 @@ struct CrossEntropyResult {
   at::Tensor token_log_probs;  // [N] float32, no gradient; 0 where the target is padding
 };
 /// Cross-entropy over the vocabulary without [N, V] in memory: hidden [N, D] times table [V, D]
-/// transposed, scaled by `scale`, in chunks; the gradient is formed in the same pass (so `z_weight`,
-/// the factor of z_sum in the total loss, is given here). targets [N] int64, 0 = padding, ignored.
-/// Backward through loss_sum carries the gradient of loss_sum + z_weight * z_sum.
+/// transposed, scaled by `scale`, in chunks of rows that backward computes again. targets [N] int64,
+/// 0 = padding, ignored. Backward through loss_sum carries the gradient of loss_sum + z_weight *
+/// z_sum, so `z_weight`, the factor of z_sum in the total loss, is given here.
+/// Throws (TORCH_CHECK) on targets outside [0, V).
 CrossEntropyResult cross_entropy(const at::Tensor& hidden, Parameter& table,
                                  const at::Tensor& targets, double scale, double z_weight);
 

@@ -276,5 +276,53 @@ TEST(CrossEntropy, GradientsMatchFiniteDifferences) {
   expect_gradient("table", table.value(), table_gradient, total, 54);
 }
 
+TEST(CrossEntropy, EqualsTheReference) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    // The larger shape takes two chunks of logits.
+    const int64_t rows = type == at::kFloat ? 37 : 515, vocab = type == at::kFloat ? 300 : 33000;
+    const int64_t width = 16;
+    const at::Tensor targets = at::randint(0, vocab, {rows}, at::kLong);
+    targets.slice(0, 0, rows, 5).zero_();
+    const double tolerance = type == at::kFloat ? 1e-5 : 1e-2;
+    const at::Tensor values = random_tensor({rows, width}, 1, type);
+    const at::Tensor table_values = random_tensor({vocab, width}, 2, at::kFloat);
+    const auto run = [&](bool fused) {
+      Parameter table("table", table_values.clone(), {});
+      table.set_compute_type(type);
+      at::Tensor hidden = values.clone().set_requires_grad(true);
+      reference::CrossEntropy r;
+      if (fused) {
+        const auto result = ops::cross_entropy(hidden, table, targets, 0.5, 0.01);
+        EXPECT_FALSE(result.z_sum.requires_grad() || result.token_log_probs.requires_grad());
+        r = {result.loss_sum, result.z_sum, result.correct, result.token_log_probs};
+        (r.loss_sum * 0.3).backward();
+      } else {
+        r = reference::cross_entropy(hidden, as_tensor(table), targets, 0.5);
+        ((r.loss_sum + 0.01 * r.z_sum) * 0.3).backward();
+      }
+      return std::vector<at::Tensor>{r.loss_sum.detach(), r.z_sum.detach(), r.correct,
+                                     r.token_log_probs,   hidden.grad(),    table.gradient()};
+    };
+    const std::vector<at::Tensor> fused = run(true), plain = run(false);
+    EXPECT_TRUE(at::equal(fused[2], plain[2]));
+    for (size_t i = 0; i < fused.size(); ++i) {
+      const at::Tensor a = fused[i].to(at::kDouble), b = plain[i].to(at::kDouble);
+      EXPECT_LE((a - b).abs().max().item<double>(), tolerance * b.abs().max().item<double>())
+          << "result " << i << " in " << toString(type);
+    }
+  }
+}
+
+TEST(CrossEntropy, WithoutGradientsNothingIsWritten) {
+  Parameter table("table", random_tensor({50, 8}, 2, at::kFloat), {});
+  const at::Tensor hidden = random_tensor({4, 8}, 1, at::kFloat);
+  const at::Tensor targets = at::tensor({3, 0, 8, 49}, at::kLong);
+  const at::NoGradGuard no_grad;
+  const auto result = ops::cross_entropy(hidden, table, targets, 1.0, 0.0);
+  EXPECT_FALSE(result.loss_sum.requires_grad());
+  EXPECT_FALSE(table.gradient().defined());
+  EXPECT_THROW(ops::cross_entropy(hidden, table, targets + 1, 1.0, 0.0), c10::Error);
+}
+
 }  // namespace
 }  // namespace switchyard
