@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "model/moe/router.h"
+#include "model/moe/routing_checks.h"
 
 namespace switchyard {
 namespace {
@@ -56,17 +58,36 @@ void MoeConfig::list_fields(FieldList& f) {
   f.text("encoder_layers", &encoder_layers,
          "routed encoder blocks, as \"1,3,5\" or \"none\"; empty: by sparse_every");
   f.text("decoder_layers", &decoder_layers, "the same for the decoder");
-  f.choice("router", &router, {"switch"}, "how tokens choose experts; switch: the top one");
-  f.choice("profile", &profile, {"paper"}, "which system's conventions hold where papers differ");
+  std::vector<std::string> routers;
+  for (const RouterKind& kind : router_kinds()) routers.push_back(kind.name);
+  f.choice("router", &router, routers, "how tokens and experts find each other");
+  f.choice("profile", &profile, {"paper", "mesh", "t5x", "hf"},
+           "whose rules hold where systems differ (docs/routers.md)");
+  f.choice("capacity", &capacity, {"profile", "factor", "absolute", "dropless"},
+           "room per expert: the profile's rule, a factor of the even share, expert_capacity, all");
   f.number("capacity_factor_train", &capacity_factor_train, 1e-3, 1e6,
            "room per expert in training, times the even share of a routing group");
   f.number("capacity_factor_eval", &capacity_factor_eval, 1e-3, 1e6, "the same in evaluation");
   f.integer("min_capacity", &min_capacity, 1, kMaxSize, "least room per expert, tokens");
+  f.integer("expert_capacity", &expert_capacity, 1, kMaxSize,
+            "room per expert where capacity is absolute, tokens");
   f.integer("group_sequences", &group_sequences, 1, kMaxSize,
             "sequences that share one capacity: a fixed slice of the global batch");
+  f.flag("batch_prioritized", &batch_prioritized,
+         "the most confident tokens are placed first; encoder only");
+  f.choice("second_choice", &second_choice, {"all", "none", "threshold", "random"},
+           "top2: when the second expert is used");
+  f.number("second_threshold", &second_threshold, 1e-9, 1, "top2: gate that is surely enough");
+  f.integer("ntlb_top_k", &ntlb_top_k, 1, 1 << 20, "ntlb: experts that a token tries");
+  f.choice("hash", &hash, {"balanced", "plain"}, "hash: equally many ids per expert, or as it falls");
   f.number("balance_loss", &balance_loss, 0, 1e3, "factor of the load-balancing loss (alpha)");
   f.number("z_loss", &z_loss, 0, 1e3, "factor of the router z-loss");
-  f.number("jitter", &jitter, 0, 0.5, "router input times U(1 - jitter, 1 + jitter) in training");
+  f.choice("exploration", &exploration, {"jitter", "argmax", "sample", "input_dropout"},
+           "how training tries other experts; argmax: not at all");
+  f.number("jitter", &jitter, 0, 0.5, "jitter: router input times U(1 - jitter, 1 + jitter)");
+  f.number("sample_temperature", &sample_temperature, 1e-3, 1e3,
+           "sample: of the softmax that the expert is drawn from");
+  f.number("input_dropout", &input_dropout, 0, 0.99, "input_dropout: dropout of the router input");
   f.number("expert_dropout", &expert_dropout, 0, 0.99, "dropout inside experts, after the ReLU");
 }
 
@@ -110,6 +131,7 @@ void ModelConfig::validate(const std::string& where) const {
     throw usage_error("model.relative_max_distance leaves no far buckets", where,
                       format("give more than {}", relative_buckets / 2));
   }
+  if (moe.num_experts > 0) check_routing(moe, any(decoder), where);
 }
 
 Precision parse_precision(const std::string& name) {

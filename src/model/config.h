@@ -16,13 +16,23 @@ struct MoeConfig {
   std::string encoder_layers, decoder_layers;  // explicit placement, "1,3,5"; "" = sparse_every
   std::string router = "switch";
   std::string profile = "paper";
+  std::string capacity = "profile";
   double capacity_factor_train = 1.25;
   double capacity_factor_eval = 2.0;
   int64_t min_capacity = 4;
+  int64_t expert_capacity = 64;
   int64_t group_sequences = 16;
+  bool batch_prioritized = false;
+  std::string second_choice = "random";
+  double second_threshold = 0.2;
+  int64_t ntlb_top_k = 4;
+  std::string hash = "balanced";
   double balance_loss = 0.01;
   double z_loss = 0.0;
+  std::string exploration = "jitter";
   double jitter = 0.01;
+  double sample_temperature = 1.0;
+  double input_dropout = 0.1;
   double expert_dropout = 0.0;
 
   void list_fields(FieldList& fields);

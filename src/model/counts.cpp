@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "model/moe/router.h"
+
 namespace switchyard {
 namespace {
 
@@ -10,10 +12,11 @@ int64_t feed_forward_matrices(const ModelConfig& config) { return config.gated()
 int64_t stack_parameters(const ModelConfig& c, const std::vector<bool>& sparse, bool decoder) {
   const int64_t attention = 4 * c.d_model * c.inner_size();
   const int64_t feed_forward = feed_forward_matrices(c) * c.d_model * c.d_ff;
+  const int64_t router = router_kind(c.moe).learned ? c.d_model : 0;  // per expert
   int64_t total = c.relative_buckets * c.num_heads + c.d_model;  // bias of block 0, final norm
   for (const bool routed : sparse) {
     total += (decoder ? 2 : 1) * (attention + c.d_model) + c.d_model;
-    total += routed ? c.moe.num_experts * (feed_forward + c.d_model) : feed_forward;
+    total += routed ? c.moe.num_experts * (feed_forward + router) : feed_forward;
   }
   return total;
 }

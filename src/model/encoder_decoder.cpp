@@ -1,5 +1,6 @@
 #include "model/encoder_decoder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -9,6 +10,7 @@
 #include "model/layers/feed_forward.h"
 #include "model/layers/relative_bias.h"
 #include "model/moe/moe_layer.h"
+#include "model/moe/router_loss_total.h"
 #include "ops/ops.h"
 
 namespace switchyard {
@@ -21,8 +23,8 @@ struct Pass {
   at::Tensor segments;                             // of this stack
   at::Tensor memory, memory_segments;              // decoder only: the encoder's output
   at::Tensor offset_bias;                          // [H, 2S - 1], shared by the stack's blocks
-  at::Tensor auxiliary;                            // balance and z-losses so far, undefined if none
-  double balance_loss = 0, router_z_loss = 0;
+  at::Tensor ids;                                  // of this stack
+  StackRouterLosses losses;
   std::vector<RoutingStats> routing;
 };
 
@@ -107,14 +109,9 @@ class Block {
 
   at::Tensor routed(const at::Tensor& x, Pass& pass) const {
     MoeInput input{x, pass.segments, pass.first_sequence, pass.options->training,
-                   pass.options->seed, pass.options->step};
+                   pass.options->seed, pass.options->step, pass.ids};
     MoeOutput output = moe_->forward(input);
-    const MoeConfig& moe = config_.moe;
-    at::Tensor loss = output.balance * moe.balance_loss;
-    if (moe.z_loss > 0) loss = loss + output.router_z * moe.z_loss;
-    pass.auxiliary = pass.auxiliary.defined() ? pass.auxiliary + loss : loss;
-    pass.balance_loss += moe.balance_loss * output.stats.balance;
-    pass.router_z_loss += moe.z_loss * output.stats.router_z;
+    pass.losses.layers.push_back({output.balance, output.balance_terms, output.router_z});
     pass.routing.push_back(std::move(output.stats));
     return output.y;
   }
@@ -134,7 +131,9 @@ class Stack {
  public:
   Stack(ParameterSet& parameters, const std::string& name, const ModelConfig& config,
         const std::vector<bool>& sparse, bool decoder)
-      : config_(config), name_(name) {
+      : config_(config),
+        name_(name),
+        has_dense_block_(std::find(sparse.begin(), sparse.end(), false) != sparse.end()) {
     for (size_t i = 0; i < sparse.size(); ++i) {
       blocks_.emplace_back(parameters, name, static_cast<int64_t>(i), config, decoder, sparse[i]);
     }
@@ -142,6 +141,8 @@ class Stack {
   }
 
   at::Tensor forward(const at::Tensor& ids, Parameter& embedding, Pass& pass) const {
+    pass.ids = ids;
+    pass.losses.has_dense_block = has_dense_block_;
     at::Tensor h = drop(ops::embedding(ids, embedding), pass, 0);
     for (const Block& block : blocks_) h = block.forward(h, pass);
     return drop(ops::rms_norm(h, *final_norm_, config_.norm_epsilon), pass, 1);
@@ -157,6 +158,7 @@ class Stack {
 
   ModelConfig config_;
   std::string name_;
+  bool has_dense_block_;
   std::deque<Block> blocks_;
   Parameter* final_norm_;
 };
@@ -252,11 +254,13 @@ ModelOutput EncoderDecoder::forward(const Batch& batch, const ForwardOptions& op
   output.cross_entropy = {loss.loss_sum.item<double>(), count};
   output.logit_z = {loss.z_sum.item<double>(), count};
   output.correct = {loss.correct.item<double>(), count};
+  const RouterLossTotal router =
+      total_router_losses(model.config.moe, {encoder.losses, decoder.losses});
   output.auxiliary = at::zeros({}, loss.loss_sum.options());
+  if (router.loss.defined()) output.auxiliary = output.auxiliary + router.loss;
+  output.balance_loss = router.balance;
+  output.router_z_loss = router.router_z;
   for (Pass* pass : {&encoder, &decoder}) {
-    if (pass->auxiliary.defined()) output.auxiliary = output.auxiliary + pass->auxiliary;
-    output.balance_loss += pass->balance_loss;
-    output.router_z_loss += pass->router_z_loss;
     for (RoutingStats& stats : pass->routing) output.routing.push_back(std::move(stats));
   }
   return output;

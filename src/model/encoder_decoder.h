@@ -29,11 +29,12 @@ struct ModelOutput {
   //   loss_sum / N + auxiliary
   at::Tensor loss_sum;    // cross-entropy in nats summed over real targets (backward carries the
                           // logit z-loss too)
-  at::Tensor auxiliary;   // balance and router z-losses times their factors, summed over layers
+  at::Tensor auxiliary;   // balance and router z-losses times their factors, over layers by the
+                          // profile (paper: summed)
   LossSum cross_entropy;  // the same number as loss_sum, for logs; NLP = -mean()
   LossSum logit_z;        // (log Z)^2 over real targets
   LossSum correct;        // targets predicted by argmax
-  double balance_loss = 0;   // factor * E * sum f P, summed over layers
+  double balance_loss = 0;   // the balance part of `auxiliary`
   double router_z_loss = 0;
   std::vector<RoutingStats> routing;  // one per routed layer, encoder first
 };

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "model/moe/profile.h"
 #include "train/batches.h"
 
 namespace switchyard {
@@ -14,7 +15,7 @@ constexpr int64_t kTokensAtOnce = 8192;  // about: enough for full speed, little
 
 // A multiple of the routing group, so that no group is cut.
 int64_t batch_size(const ModelConfig& config, const SpanLengths& lengths) {
-  const int64_t group = config.moe.num_experts > 0 ? config.moe.group_sequences : 1;
+  const int64_t group = config.moe.num_experts > 0 ? routing_rules(config.moe).group_sequences : 1;
   const int64_t wanted = kTokensAtOnce / (lengths.inputs + lengths.targets);
   return std::max<int64_t>(1, wanted / group) * group;
 }

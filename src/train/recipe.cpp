@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "model/moe/profile.h"
 
 namespace switchyard {
 namespace {
@@ -32,7 +33,7 @@ void check_batches(const Recipe& recipe, const std::string& where) {
                              "train.batch_sequences = {}", micro, batch),
                       where, "give a divisor of the batch, or 0 for the whole batch");
   }
-  const int64_t group = recipe.model.moe.group_sequences;
+  const int64_t group = routing_rules(recipe.model.moe).group_sequences;
   const bool one_group = micro == batch && batch <= group;
   if (recipe.model.moe.num_experts > 0 && !one_group && micro % group != 0) {
     throw usage_error(

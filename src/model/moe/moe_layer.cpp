@@ -78,17 +78,21 @@ RoutingStats measure(const std::string& layer, const RoutingPlan& plan, const at
 MoeLayer::MoeLayer(ParameterSet& parameters, const std::string& prefix, const std::string& layer,
                    const ModelConfig& config)
     : config_(config.moe),
+      kind_(router_kind(config.moe)),
+      rules_(routing_rules(config.moe)),
       layer_(layer),
       layer_key_(hash64(layer)),
       gated_(config.gated()),
       dropout_(config.moe.expert_dropout),
-      router_(make_router(config.moe)) {
+      router_(kind_.make(config)) {
   const int64_t experts = config_.num_experts;
   const int64_t inner = (gated_ ? 2 : 1) * config.d_ff;
-  classifier_ = &parameters.create(prefix + ".router.classifier.weight", {experts, config.d_model},
-                                   scaled_init(config, config.d_model));
-  if (parameters.precision() == Precision::kBfloat16Selective) {
-    classifier_->set_compute_type(at::kFloat);
+  if (kind_.learned) {
+    classifier_ = &parameters.create(prefix + ".router.classifier.weight",
+                                     {experts, config.d_model}, scaled_init(config, config.d_model));
+    if (parameters.precision() == Precision::kBfloat16Selective) {
+      classifier_->set_compute_type(at::kFloat);
+    }
   }
   wi_ = &parameters.create(prefix + ".experts.wi.weight", {experts, inner, config.d_model},
                            scaled_init(config, config.d_model), experts);
@@ -96,24 +100,37 @@ MoeLayer::MoeLayer(ParameterSet& parameters, const std::string& prefix, const st
                            scaled_init(config, config.d_ff), experts);
 }
 
-at::Tensor MoeLayer::router_logits(const MoeInput& input, const at::Tensor& tokens) const {
-  at::Tensor r = tokens.to(classifier_->compute().scalar_type());
-  if (input.training && config_.jitter > 0) {
+at::Tensor MoeLayer::explored(const MoeInput& input, const at::Tensor& tokens) const {
+  if (!input.training) return tokens;
+  const int64_t first_token = input.first_sequence * input.x.size(1);
+  if (config_.exploration == "jitter" && config_.jitter > 0) {
     const RandomStream stream(input.seed, kRandomJitter, input.step, layer_key_);
-    const int64_t first_token = input.first_sequence * input.x.size(1);
-    r = r * jitter_factors(r.size(0), r.size(1), first_token, config_.jitter, stream)
-                .to(r.scalar_type());
+    return tokens * jitter_factors(tokens.size(0), tokens.size(1), first_token, config_.jitter, stream)
+                        .to(tokens.scalar_type());
   }
-  return ops::linear(r, *classifier_);
+  if (config_.exploration == "input_dropout") {
+    // Another key than the router's own draws.
+    const RandomStream stream(input.seed, kRandomExplore, input.step, layer_key_ + 1);
+    return ops::dropout(tokens, config_.input_dropout, stream, first_token);
+  }
+  return tokens;
 }
 
-RouterInput MoeLayer::make_router_input(const MoeInput& input, const at::Tensor& logits) const {
+at::Tensor MoeLayer::router_logits(const MoeInput& input, const at::Tensor& tokens) const {
+  return ops::linear(explored(input, tokens.to(classifier_->compute().scalar_type())), *classifier_);
+}
+
+RouterInput MoeLayer::make_router_input(const MoeInput& input) const {
   RouterInput routing;
-  routing.probabilities = at::softmax(logits, -1);
-  if (input.segments.defined()) routing.valid = input.segments.reshape(-1).gt(0);
+  if (input.segments.defined() && !rules_.route_padding) {
+    routing.valid = input.segments.reshape(-1).gt(0);
+  }
+  if (input.ids.defined()) routing.ids = input.ids.reshape(-1);
   routing.training = input.training;
+  routing.draws = RandomStream(input.seed, kRandomExplore, input.step, layer_key_);
   const int64_t sequences = input.x.size(0), length = input.x.size(1);
-  const int64_t group = config_.group_sequences;
+  routing.first_token = input.first_sequence * length;
+  const int64_t group = rules_.group_sequences;
   // Groups are slices of the global batch, so the first one here may be the rest of one.
   int64_t begin = 0;
   while (begin < sequences) {
@@ -125,13 +142,40 @@ RouterInput MoeLayer::make_router_input(const MoeInput& input, const at::Tensor&
   return routing;
 }
 
+void MoeLayer::route(const MoeInput& input, const at::Tensor& tokens, MoeOutput& output) const {
+  RouterInput routing = make_router_input(input);
+  if (!kind_.learned) {
+    output.plan = router_->route(routing);
+    if (tokens.scalar_type() == at::kDouble) output.plan.gate = output.plan.gate.to(at::kDouble);
+    output.balance = at::zeros({}, at::kFloat);
+    output.stats = count_places(layer_, output.plan);
+    return;
+  }
+  const at::Tensor logits = router_logits(input, tokens);  // [T, E]
+  const at::Tensor probabilities = at::softmax(logits, -1);
+  routing.probabilities =
+      rules_.round_probabilities ? probabilities.to(tokens.scalar_type()) : probabilities;
+  output.plan = router_->route(routing);
+  const at::ScalarType type =
+      probabilities.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  if (kind_.balanced) {
+    output.balance_terms =
+        balance_terms(probabilities, counted_choices(output.plan, probabilities, rules_.balance),
+                      routing.valid, routing.group_ends, rules_.balance);
+    output.balance = balance_loss(output.balance_terms, type);
+  } else {
+    output.balance = at::zeros({}, type);
+  }
+  if (config_.z_loss > 0) output.router_z = router_z_loss(logits, routing.valid);
+  output.stats = measure(layer_, output.plan, logits, probabilities);
+  output.stats.balance = output.balance.item<double>();
+}
+
 MoeOutput MoeLayer::forward(const MoeInput& input) const {
   const ProfileScope profile("router forward");
   const at::Tensor tokens = input.x.reshape({-1, input.x.size(-1)});  // [T, D]
-  const at::Tensor logits = router_logits(input, tokens);             // [T, E]
-  const RouterInput routing = make_router_input(input, logits);
   MoeOutput output;
-  output.plan = router_->route(routing);
+  route(input, tokens, output);
   ops::ExpertOptions options;
   options.gated = gated_;
   options.dropout = input.training ? dropout_ : 0.0;
@@ -139,11 +183,6 @@ MoeOutput MoeLayer::forward(const MoeInput& input) const {
   options.first_token = input.first_sequence * input.x.size(1);
   output.y = ops::expert_feed_forward(tokens, output.plan, *wi_, *wo_, options)
                  .view(input.x.sizes());
-  output.balance = balance_loss(routing.probabilities, output.plan.expert.select(1, 0).contiguous(),
-                                routing.group_ends);
-  if (config_.z_loss > 0) output.router_z = router_z_loss(logits, routing.valid);
-  output.stats = measure(layer_, output.plan, logits, routing.probabilities);
-  output.stats.balance = output.balance.item<double>();
   return output;
 }
 

@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "model/config.h"
 #include "model/moe/router.h"
+#include "model/moe/router_losses.h"
 #include "model/moe/routing_stats.h"
 #include "model/parameter_set.h"
 
@@ -21,11 +22,13 @@ struct MoeInput {
   int64_t first_sequence = 0;
   bool training = false;
   uint64_t seed = 1, step = 0;
+  at::Tensor ids = {};  // [B, S] int64 token ids; only the hash router reads them
 };
 
 struct MoeOutput {
-  at::Tensor y;        // [B, S, D]; 0 for dropped tokens and padding
-  at::Tensor balance;  // float32 scalar, before its factor
+  at::Tensor y;        // [B, S, D]; 0 for dropped tokens and for padding that is not routed
+  at::Tensor balance;  // float32 scalar, before its factor; 0 for a router that needs no such loss
+  BalanceTerms balance_terms;  // its halves, undefined then
   at::Tensor router_z; // float32 scalar, before its factor; undefined if the factor is 0
   RoutingPlan plan;
   RoutingStats stats;
@@ -33,9 +36,9 @@ struct MoeOutput {
 
 class MoeLayer {
  public:
-  /// Creates `prefix.router.classifier.weight` [E, D], `prefix.experts.wi.weight` [E, F, D]
-  /// (2F when gated) and `prefix.experts.wo.weight` [E, D, F]. `layer` names it in statistics and,
-  /// hashed, keys its random numbers.
+  /// Creates `prefix.router.classifier.weight` [E, D] if the router learns,
+  /// `prefix.experts.wi.weight` [E, F, D] (2F when gated) and `prefix.experts.wo.weight` [E, D, F].
+  /// `layer` names it in statistics and, hashed, keys its random numbers.
   MoeLayer(ParameterSet& parameters, const std::string& prefix, const std::string& layer,
            const ModelConfig& config);
 
@@ -44,16 +47,21 @@ class MoeLayer {
   MoeOutput forward(const MoeInput& input) const;
 
  private:
-  RouterInput make_router_input(const MoeInput& input, const at::Tensor& logits) const;
+  RouterInput make_router_input(const MoeInput& input) const;
+  at::Tensor explored(const MoeInput& input, const at::Tensor& tokens) const;
+  void route(const MoeInput& input, const at::Tensor& tokens, MoeOutput& output) const;
   at::Tensor router_logits(const MoeInput& input, const at::Tensor& tokens) const;
 
   MoeConfig config_;
+  RouterKind kind_;
+  RoutingRules rules_;
   std::string layer_;
   uint64_t layer_key_;
   bool gated_;
   double dropout_;
   std::unique_ptr<Router> router_;
-  Parameter *classifier_, *wi_, *wo_;
+  Parameter* classifier_ = nullptr;
+  Parameter *wi_, *wo_;
 };
 
 }  // namespace switchyard

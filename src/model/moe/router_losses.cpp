@@ -2,33 +2,58 @@
 
 #include <algorithm>
 
+#include "model/moe/router_choices.h"
+
 namespace switchyard {
 
 namespace {
 
+/// Tokens of each group that are not padding.
+std::vector<double> real_tokens(const at::Tensor& valid, const std::vector<int64_t>& group_ends) {
+  const bool* real = valid.defined() ? valid.const_data_ptr<bool>() : nullptr;
+  std::vector<double> counts;
+  int64_t begin = 0;
+  for (const int64_t end : group_ends) {
+    counts.push_back(static_cast<double>(real ? std::count(real + begin, real + end, true)
+                                              : end - begin));
+    begin = end;
+  }
+  return counts;
+}
+
+/// Weight of group g's loss among all groups.
+double group_weight(const BalanceRule& rule, double real, double size, double all_real,
+                    double groups) {
+  if (rule.groups == BalanceRule::kByRealTokens) return real / std::max(all_real, 1.0);
+  return (rule.groups == BalanceRule::kByRealShare ? real / size : 1.0) / groups;
+}
+
 /// [G, E] float64: factor of each group's sum of probabilities in the loss,
-///   E * f_e / real_g * (real_g / total) with f_e = count_e / real_g.
-at::Tensor group_factors(const at::Tensor& expert, int64_t num_experts,
-                         const std::vector<int64_t>& group_ends) {
+///   weight_g * E * f_e / n with f_e = count_e / n, n the real tokens or all positions.
+at::Tensor group_factors(const at::Tensor& choices, int64_t num_experts, const at::Tensor& valid,
+                         const std::vector<int64_t>& group_ends, const BalanceRule& rule) {
   const auto groups = static_cast<int64_t>(group_ends.size());
   const at::Tensor factors = at::zeros({groups, num_experts}, at::kDouble);
   double* out = factors.mutable_data_ptr<double>();
-  const int64_t* choice = expert.const_data_ptr<int64_t>();
-  std::vector<double> real(static_cast<size_t>(groups), 0.0);
-  double total = 0;
-  int64_t t = 0;
-  for (int64_t g = 0; g < groups; ++g) {
-    for (; t < group_ends[static_cast<size_t>(g)]; ++t) {
-      if (choice[t] < 0) continue;
-      out[g * num_experts + choice[t]] += 1;
-      real[static_cast<size_t>(g)] += 1;
+  const at::Tensor flat = choices.contiguous();
+  const int64_t* choice = flat.const_data_ptr<int64_t>();
+  const int64_t per_token = choices.size(1);
+  const std::vector<double> real = real_tokens(valid, group_ends);
+  double all_real = 0;
+  for (const double count : real) all_real += count;
+  int64_t begin = 0;
+  for (int64_t g = 0; g < groups; ++g, out += num_experts) {
+    const int64_t end = group_ends[static_cast<size_t>(g)];
+    const auto size = static_cast<double>(end - begin);
+    const double own_real = real[static_cast<size_t>(g)];
+    for (int64_t i = begin * per_token; i < end * per_token; ++i) {
+      if (choice[i] >= 0) out[choice[i]] += 1;
     }
-    total += real[static_cast<size_t>(g)];
-  }
-  for (int64_t g = 0; g < groups; ++g) {
-    const double scale = static_cast<double>(num_experts) /
-                         std::max(real[static_cast<size_t>(g)], 1.0) / std::max(total, 1.0);
-    for (int64_t e = 0; e < num_experts; ++e) out[g * num_experts + e] *= scale;
+    const double n = std::max(rule.divide_by_all ? size : own_real, 1.0);
+    const double scale = static_cast<double>(num_experts) / n / n *
+                         group_weight(rule, own_real, size, all_real, static_cast<double>(groups));
+    for (int64_t e = 0; e < num_experts; ++e) out[e] *= scale;
+    begin = end;
   }
   return factors;
 }
@@ -54,16 +79,40 @@ at::Tensor group_sums(const at::Tensor& rows, const std::vector<int64_t>& group_
 
 }  // namespace
 
+BalanceTerms balance_terms(const at::Tensor& probabilities, const at::Tensor& choices,
+                           const at::Tensor& valid, const std::vector<int64_t>& group_ends,
+                           const BalanceRule& rule) {
+  at::Tensor counted = probabilities;
+  if (valid.defined() && !rule.padding_counts) {
+    counted = probabilities.masked_fill(valid.logical_not().unsqueeze(1), 0.0);
+  }
+  return {group_factors(choices, probabilities.size(1), valid, group_ends, rule),
+          group_sums(counted, group_ends)};
+}
+
+at::Tensor counted_choices(const RoutingPlan& plan, const at::Tensor& probabilities,
+                           const BalanceRule& rule) {
+  at::Tensor choices = rule.all_choices ? plan.expert : plan.expert.narrow(1, 0, 1);
+  if (rule.padding_counts) {  // padding that was not routed
+    const at::Tensor padding = plan.expert.narrow(1, 0, 1).lt(0);
+    choices = at::where(padding, best_experts(probabilities, choices.size(1)), choices);
+  }
+  if (rule.dropped_as_first) {
+    choices = at::where(plan.kept.any(1, /*keepdim=*/true), choices, at::zeros_like(choices));
+  }
+  return choices;
+}
+
+at::Tensor balance_loss(const BalanceTerms& terms, at::ScalarType type) {
+  return (terms.sums * terms.factors).sum().to(type);
+}
+
 at::Tensor balance_loss(const at::Tensor& probabilities, const at::Tensor& expert,
                         const std::vector<int64_t>& group_ends) {
-  const at::Tensor factors = group_factors(expert, probabilities.size(1), group_ends);
-  at::Tensor real_rows = probabilities;
-  if (expert.lt(0).any().item<bool>()) {
-    real_rows = probabilities.masked_fill(expert.lt(0).unsqueeze(1), 0.0);
-  }
   const at::ScalarType type =
       probabilities.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  return (group_sums(real_rows, group_ends) * factors).sum().to(type);
+  return balance_loss(
+      balance_terms(probabilities, expert.unsqueeze(1), expert.ge(0), group_ends, {}), type);
 }
 
 at::Tensor router_z_loss(const at::Tensor& logits, const at::Tensor& valid) {

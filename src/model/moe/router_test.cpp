@@ -5,30 +5,17 @@
 #include <gtest/gtest.h>
 
 #include "model/moe/router_losses.h"
+#include "model/moe/router_test_tools.h"
 #include "model/moe/switch_router.h"
 #include "tests/gradient_check.h"
 
 namespace switchyard {
 namespace {
 
-at::Tensor matrix(std::initializer_list<double> values, int64_t columns) {
-  return at::tensor(std::vector<double>(values), at::kFloat).view({-1, columns});
-}
-
-RouterInput groups(const at::Tensor& logits, int64_t group_tokens, int64_t capacity) {
-  RouterInput input;
-  input.probabilities = at::softmax(logits, -1);
-  for (int64_t end = group_tokens; end <= logits.size(0); end += group_tokens) {
-    input.group_ends.push_back(end);
-    input.capacity.push_back(capacity);
-  }
-  return input;
-}
-
-std::vector<int64_t> to_vector(const at::Tensor& t) {
-  const at::Tensor c = t.contiguous().view(-1);
-  return {c.const_data_ptr<int64_t>(), c.const_data_ptr<int64_t>() + c.numel()};
-}
+using testing::groups;
+using testing::kept_slots;
+using testing::matrix;
+using testing::to_vector;
 
 TEST(RouterLosses, BalanceLossMatchesF1) {
   const at::Tensor probabilities =
@@ -58,7 +45,7 @@ TEST(SwitchRouter, MatchesF3InFloat32) {
                                .02335377, -.02971946}, 2);
   const at::Tensor logits = at::mm(x, w);
   const RouterInput input = groups(logits, 3, 1);
-  const RoutingPlan plan = SwitchRouter().route(input);
+  const RoutingPlan plan = SwitchRouter(ModelConfig()).route(input);
   EXPECT_EQ(to_vector(plan.expert), (std::vector<int64_t>{0, 1, 0, 0, 1, 0}));
   const double gates[] = {.509008, .503134, .500346, .502367, .507081, .501273};
   for (int i = 0; i < 6; ++i) EXPECT_NEAR(plan.gate[i][0].item<double>(), gates[i], 1e-5);
@@ -83,7 +70,7 @@ TEST(SwitchRouter, MatchesF4InFloat32) {
                                -.02843358, .00192379, .02525608, -.01825753}, 4);
   const at::Tensor logits = at::mm(x, w);
   const RouterInput input = groups(logits, 4, 2);
-  const RoutingPlan plan = SwitchRouter().route(input);
+  const RoutingPlan plan = SwitchRouter(ModelConfig()).route(input);
   // A bfloat16 router would send two of the eight elsewhere (2 3 2 2 | 3 2 3 2).
   EXPECT_EQ(to_vector(plan.expert), (std::vector<int64_t>{2, 3, 2, 2, 3, 3, 3, 3}));
   EXPECT_EQ(to_vector(plan.kept.to(at::kLong)), (std::vector<int64_t>{1, 1, 1, 0, 1, 1, 0, 0}));
@@ -93,33 +80,32 @@ TEST(SwitchRouter, MatchesF4InFloat32) {
   EXPECT_NEAR(router_z_loss(logits, {}).item<double>(), 1.9064494, 1e-5);
 }
 
-// F7: top-2 of four tokens over four experts, capacity 2.
-RoutingPlan top2_of_f7(PlaceOrder order) {
-  const at::Tensor logits = matrix({.11, .2, .1, .3, .3, .4, .11, .1, .11, .1, .6, .5, .1, .11, .7, .8}, 4);
-  const RouterInput input = groups(logits, 4, 2);
-  const auto [gate, expert] = input.probabilities.topk(2, -1);
+// F7: the best k experts of every token by probability, capacity 2.
+RoutingPlan best_of_f7(const at::Tensor& logits, int64_t k, PlaceOrder order) {
+  const RouterInput input = groups(logits, logits.size(0), 2);
+  const auto [gate, expert] = input.probabilities.topk(k, -1);
   RoutingPlan plan;
-  plan.num_tokens = 4;
-  plan.num_choices = 2;
-  plan.num_experts = 4;
+  plan.num_tokens = logits.size(0);
+  plan.num_choices = k;
+  plan.num_experts = logits.size(1);
   plan.expert = expert;
   plan.gate = gate;
-  assign_places(plan, input, order);
+  assign_places(plan, input, {order});
   return plan;
 }
 
-// (token, expert, slot) of every row, sorted by token, then expert.
-std::vector<std::array<int64_t, 3>> kept_slots(const RoutingPlan& plan) {
-  std::vector<std::array<int64_t, 3>> found;
-  const auto pairs = to_vector(plan.row_choice);
-  for (int64_t e = 0; e < plan.num_experts; ++e) {
-    const int64_t begin = plan.offsets[static_cast<size_t>(e)];
-    for (int64_t row = begin; row < plan.offsets[static_cast<size_t>(e) + 1]; ++row) {
-      found.push_back({pairs[static_cast<size_t>(row)] / plan.num_choices, e, row - begin});
-    }
-  }
-  std::sort(found.begin(), found.end());
-  return found;
+RoutingPlan top2_of_f7(PlaceOrder order) {
+  return best_of_f7(
+      matrix({.11, .2, .1, .3, .3, .4, .11, .1, .11, .1, .6, .5, .1, .11, .7, .8}, 4), 2, order);
+}
+
+// Four tokens, six experts, three choices.
+RoutingPlan top3_of_f7(PlaceOrder order) {
+  return best_of_f7(
+      matrix({.5858, .4801, .6269, .5397, .9722, .7034, .5445, .6332, .4519, .6308, .0519, .6450,
+              .4874, .8110, .7467, .8474, .0277, .3068, .8570, .6714, .5310, .3274, .4836, .9892},
+             6),
+      3, order);
 }
 
 TEST(AssignPlaces, DropsByProbabilityAsF7) {
@@ -134,9 +120,23 @@ TEST(AssignPlaces, DropsByPositionAsF7) {
             (Slots{{0, 1, 0}, {0, 3, 0}, {1, 0, 0}, {1, 1, 1}, {2, 2, 0}, {2, 3, 1}, {3, 2, 1}}));
 }
 
+TEST(AssignPlaces, DropsThreeChoicesByProbabilityAsF7) {
+  using Slots = std::vector<std::array<int64_t, 3>>;
+  EXPECT_EQ(kept_slots(top3_of_f7(PlaceOrder::kByProbability)),
+            (Slots{{0, 2, 0}, {0, 4, 0}, {1, 1, 0}, {1, 3, 0}, {1, 5, 0}, {2, 1, 1}, {2, 2, 1},
+                   {2, 3, 1}, {3, 0, 0}, {3, 5, 1}}));
+}
+
+TEST(AssignPlaces, DropsThreeChoicesByPositionAsF7) {
+  using Slots = std::vector<std::array<int64_t, 3>>;
+  EXPECT_EQ(kept_slots(top3_of_f7(PlaceOrder::kTokenMajor)),
+            (Slots{{0, 2, 0}, {0, 4, 0}, {0, 5, 0}, {1, 1, 0}, {1, 3, 0}, {1, 5, 1}, {2, 1, 1},
+                   {2, 2, 1}, {2, 3, 1}, {3, 0, 0}}));
+}
+
 TEST(AssignPlaces, CapacityAboveTheTokensKeepsAllAsF7) {
   const at::Tensor logits = testing::random_tensor({8, 4}, 3, at::kFloat);
-  EXPECT_EQ(SwitchRouter().route(groups(logits, 8, 16)).num_rows(), 8);
+  EXPECT_EQ(SwitchRouter(ModelConfig()).route(groups(logits, 8, 16)).num_rows(), 8);
 }
 
 TEST(AssignPlaces, FirstChoicesOfAllTokensComeBeforeSecondOnes) {
@@ -149,7 +149,7 @@ TEST(AssignPlaces, FirstChoicesOfAllTokensComeBeforeSecondOnes) {
 TEST(SwitchRouter, TiesGoToTheLowestIndexAndPaddingIsNotRouted) {
   RouterInput input = groups(at::zeros({4, 3}), 4, 4);
   input.valid = at::arange(4).ne(1);
-  const RoutingPlan plan = SwitchRouter().route(input);
+  const RoutingPlan plan = SwitchRouter(ModelConfig()).route(input);
   EXPECT_EQ(to_vector(plan.expert), (std::vector<int64_t>{0, -1, 0, 0}));
   EXPECT_EQ(plan.offsets, (std::vector<int64_t>{0, 3, 3, 3}));
 }

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "ops/routing_plan.h"
+
 namespace switchyard {
 
 struct RoutingStats {
@@ -20,6 +22,9 @@ struct RoutingStats {
   RoutingStats& operator+=(const RoutingStats& other);
   double dropped_share() const { return tokens > 0 ? dropped / tokens : 0.0; }
 };
+
+/// Of a router without probabilities: tokens, load and dropped ones; its choices are certain.
+RoutingStats count_places(const std::string& layer, const RoutingPlan& plan);
 
 /// Adds layer by layer; an empty `into` becomes a copy.
 void accumulate(std::vector<RoutingStats>& into, const std::vector<RoutingStats>& from);

@@ -8,7 +8,13 @@ namespace switchyard {
 
 class SwitchRouter : public Router {
  public:
+  explicit SwitchRouter(const ModelConfig& config);
   RoutingPlan route(const RouterInput& input) const override;
+
+ private:
+  bool sample_;  // training draws the expert (paper appendix C) instead of taking the best
+  double temperature_;
+  PlaceOptions places_;
 };
 
 }  // namespace switchyard

@@ -1,0 +1,82 @@
+#include "model/moe/routing_checks.h"
+
+#include "base/error.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "model/moe/profile.h"
+#include "model/moe/router.h"
+
+namespace switchyard {
+namespace {
+
+const char* const kEncoderOnly = "set model.moe.decoder_layers = \"none\" or choose another";
+
+void check_decoder(const MoeConfig& config, const std::string& where) {
+  if (config.router == "expert_choice") {
+    throw usage_error(
+        "model.moe.router = \"expert_choice\" cannot route a decoder: which tokens an expert takes "
+        "depends on later tokens",
+        where, kEncoderOnly);
+  }
+  if (config.batch_prioritized) {
+    throw usage_error(
+        "model.moe.batch_prioritized cannot route a decoder: places depend on later tokens", where,
+        "set model.moe.decoder_layers = \"none\" or batch_prioritized = false");
+  }
+  if (!router_kind(config).causal) {
+    log_warning(
+        "model.moe.router = \"{}\" in a decoder: a later token can take an earlier one's "
+        "place, so training sees what decoding cannot",
+        config.router);
+  }
+}
+
+void check_options(const MoeConfig& config, const RouterKind& kind, const std::string& where) {
+  const auto refuse = [&](const std::string& option, const std::string& hint) {
+    throw usage_error(
+        format("model.moe.{} does not apply to model.moe.router = \"{}\"", option, config.router),
+        where, hint);
+  };
+  if (config.batch_prioritized && !kind.prioritized) {
+    refuse("batch_prioritized", "its places do not go by the tokens' order: set it to false");
+  }
+  if (config.exploration == "sample" && !kind.draws_expert) {
+    refuse("exploration = \"sample\"", "use switch or switch_max, or another exploration");
+  }
+  if (!kind.learned && config.exploration == "input_dropout") {
+    refuse("exploration = \"input_dropout\"", "nothing is learned: leave exploration out");
+  }
+  if (!kind.learned && config.z_loss > 0) refuse("z_loss", "it has no logits: set it to 0");
+  if (config.router == "expert_choice" && config.capacity == "dropless") {
+    refuse("capacity = \"dropless\"",
+           "how many tokens an expert takes is its capacity: give factors");
+  }
+  if (config.router == "switch_max" && config.capacity == "dropless") {
+    log_warning("model.moe.router = \"switch_max\" with capacity = \"dropless\" is \"switch\"");
+  }
+}
+
+void check_profile(const MoeConfig& config, const std::string& where) {
+  if (config.profile != "hf") return;
+  if (config.router != "switch" || config.batch_prioritized) {
+    throw usage_error(
+        format("model.moe.profile = \"hf\" has the plain switch router only, not \"{}\"{}",
+               config.router, config.batch_prioritized ? " by priority" : ""),
+        where, "choose another profile, or router = \"switch\" and batch_prioritized = false");
+  }
+}
+
+}  // namespace
+
+void check_routing(const MoeConfig& config, bool in_decoder, const std::string& where) {
+  const RouterKind& kind = router_kind(config);
+  check_profile(config, where);
+  check_options(config, kind, where);
+  if (in_decoder) check_decoder(config, where);
+  if (config.router == "top2" && config.num_experts < 2) {
+    throw usage_error("model.moe.router = \"top2\" needs two experts", where,
+                      "raise model.moe.num_experts or use router = \"switch\"");
+  }
+}
+
+}  // namespace switchyard
