@@ -25,6 +25,7 @@ constexpr auto kCommands = {
     add_train_command,
     add_eval_command,
     add_generate_command,
+    add_report_command,
     add_bench_command,
 };
 

@@ -1,0 +1,10 @@
+// The files of page/, put into the program at build time (embed_files.cmake).
+#pragma once
+
+#include <string_view>
+
+namespace switchyard {
+
+extern const std::string_view kReportHtml, kReportCss, kReportJs;
+
+}  // namespace switchyard

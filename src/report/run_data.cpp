@@ -1,0 +1,288 @@
+#include "report/run_data.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/format.h"
+#include "base/progress.h"
+#include "data/span_corruption.h"
+#include "model/counts.h"
+#include "train/metrics_log.h"
+
+namespace switchyard {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr size_t kHeatCells = 600'000;  // of all runs together: about 1.2 MB of the page
+constexpr size_t kMaxHeatColumns = 160;
+constexpr size_t kMaxLayers = 256;  // a sound run has fewer: guards against hostile files
+constexpr size_t kMaxExperts = 65536;
+
+double number(const json& object, std::string_view key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number() ? found->get<double>() : kNaN;
+}
+
+std::string text(const json& object, std::string_view key) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return {};
+  if (found->is_string()) return found->get<std::string>();
+  return found->dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+/// Collects a layer's loads into at most `columns` means of neighbouring lines.
+class LoadMean {
+ public:
+  LoadMean(std::string layer, size_t experts) {
+    result_.layer = std::move(layer);
+    result_.experts = experts;
+    sums_.assign(experts, 0.0);
+  }
+
+  void add(size_t group, double step, const json& load) {
+    if (load.size() != result_.experts) return;
+    if (group != group_) finish();
+    group_ = group;
+    for (size_t e = 0; e < result_.experts; ++e) {
+      sums_[e] += load[e].is_number() ? load[e].get<double>() : 0.0;
+    }
+    step_ = step;
+    ++count_;
+  }
+
+  LayerLoad take() {
+    finish();
+    return std::move(result_);
+  }
+
+ private:
+  void finish() {
+    if (count_ == 0) return;
+    for (double& sum : sums_) sum /= static_cast<double>(count_);
+    result_.steps.push_back(step_);
+    result_.load.push_back(std::exchange(sums_, std::vector<double>(result_.experts, 0.0)));
+    count_ = 0;
+  }
+
+  LayerLoad result_;
+  std::vector<double> sums_;
+  size_t group_ = 0, count_ = 0;
+  double step_ = 0;
+};
+
+bool is_layer(const json& layer) {
+  return layer.is_object() && layer.contains("layer") && layer["layer"].is_string() &&
+         layer.contains("load") && layer["load"].is_array() && !layer["load"].empty() &&
+         layer["load"].size() <= kMaxExperts;
+}
+
+bool has_layers(const json& line) {
+  return line["kind"] == "train" && line.contains("layers") && line["layers"].is_array() &&
+         !line["layers"].empty() && line["layers"].size() <= kMaxLayers;
+}
+
+std::vector<LayerLoad> read_layers(const std::vector<json>& lines, size_t heat_cells) {
+  size_t count = 0, cells = 1;  // lines with layers, experts of all layers of one line
+  for (const json& line : lines) {
+    if (!has_layers(line)) continue;
+    if (count++ > 0) continue;
+    for (const json& layer : line["layers"]) cells += is_layer(layer) ? layer["load"].size() : 0;
+  }
+  const size_t columns = std::clamp<size_t>(heat_cells / cells, 8, kMaxHeatColumns);
+  std::vector<std::string> order;
+  std::map<std::string, LoadMean> means;
+  size_t at = 0;
+  for (const json& line : lines) {
+    if (!has_layers(line)) continue;
+    const size_t group = count <= columns ? at : at * columns / count;
+    ++at;
+    for (const json& layer : line["layers"]) {
+      if (!is_layer(layer)) continue;
+      const auto name = layer["layer"].get<std::string>();
+      auto [mean, is_new] = means.try_emplace(name, name, layer["load"].size());
+      if (is_new) order.push_back(name);
+      mean->second.add(group, line["step"].get<double>(), layer["load"]);
+    }
+  }
+  std::vector<LayerLoad> layers;
+  for (const std::string& name : order) layers.push_back(means.at(name).take());
+  return layers;
+}
+
+void read_lines(const std::vector<json>& lines, RunData& run) {
+  int64_t out_of_order = 0;
+  double last_train = -1, last_eval = -1;
+  const auto rises = [&](double step, double& last) {
+    if (step > last) {
+      last = step;
+      return true;
+    }
+    ++out_of_order;
+    return false;
+  };
+  for (const json& line : lines) {
+    const double step = line["step"].get<double>();
+    if (line["kind"] == "event") run.last_event = text(line, "event");
+    if (line["kind"] == "eval" && rises(step, last_eval)) {
+      run.evaluations.push_back({step, number(line, "tokens"), number(line, "seconds"),
+                                 number(line, "nlp"), number(line, "accuracy"),
+                                 number(line, "targets")});
+    }
+    if (line["kind"] == "train" && rises(step, last_train)) {
+      for (size_t c = 0; c < TrainColumns::kKeys.size(); ++c) {
+        run.train.columns[c].push_back(number(line, TrainColumns::kKeys[c]));
+      }
+    }
+  }
+  if (out_of_order > 0) {
+    run.warnings.push_back(
+        format("{} lines of metrics.jsonl whose step does not rise are left out", out_of_order));
+  }
+}
+
+void read_metrics_of(RunData& run, size_t heat_cells) {
+  const MetricsLines metrics = read_metrics(run.path + "/metrics.jsonl");
+  run.torn = metrics.torn;
+  if (metrics.damaged > 0) {
+    run.warnings.push_back(
+        format("{} damaged lines of metrics.jsonl are left out", metrics.damaged));
+  }
+  read_lines(metrics.lines, run);
+  run.layers = read_layers(metrics.lines, heat_cells);
+  const auto finite = [](const EvalPoint& point) { return std::isfinite(point.nlp); };
+  if (std::none_of(run.evaluations.begin(), run.evaluations.end(), finite)) {
+    run.warnings.push_back("no evaluation on held-out data yet");
+  }
+}
+
+// What the recipe says, for a run without run.json.
+void count_by_recipe(RunData& run) {
+  const DataConfig& data = run.recipe.data;
+  const SpanLengths lengths =
+      span_lengths(data.input_length, data.noise_density, data.mean_span_length);
+  run.parameters = static_cast<double>(count_parameters(run.recipe.model));
+  run.forward_flops = forward_flops(run.recipe.model, lengths.inputs, lengths.targets);
+}
+
+std::string describe_machine(const json& info) {
+  const json machine = info.value("machine", json::object());
+  if (!machine.is_object() || text(machine, "processor").empty()) return {};
+  return format("{}, {} threads", text(machine, "processor"), text(info, "threads"));
+}
+
+void read_facts(const json& info, RunData& run) {
+  const auto add = [&](const char* label, const std::string& value) {
+    if (!value.empty()) run.facts.emplace_back(label, value);
+  };
+  const json none = json::object();
+  const json& machine =
+      info.contains("machine") && info["machine"].is_object() ? info["machine"] : none;
+  const json& data = info.contains("data") && info["data"].is_object() ? info["data"] : none;
+  add("version", text(info, "version"));
+  add("started or continued", text(info, "time"));
+  add("processor", text(machine, "processor"));
+  add("cores", text(machine, "cores"));
+  if (std::isfinite(number(machine, "memory"))) {
+    add("memory", format_bytes(number(machine, "memory")));
+  }
+  add("threads", text(info, "threads"));
+  add("precision", text(info, "precision"));
+  if (std::isfinite(number(info, "gemm_rate"))) {
+    add("GEMM rate", format("{:.3f} TFLOP/s", number(info, "gemm_rate") * 1e-12));
+  }
+  add("input / target length",
+      format("{} / {} tokens", text(info, "input_length"), text(info, "target_length")));
+  add("vocabulary", text(data, "vocab_size"));
+  run.tokenizer = text(data, "tokenizer");
+  run.fingerprint = text(data, "fingerprint");
+  add("tokenizer", run.tokenizer);
+  add("training data", run.fingerprint);
+}
+
+void read_info(RunData& run) {
+  const std::string path = run.path + "/run.json";
+  count_by_recipe(run);
+  if (!fs::exists(path)) {
+    run.warnings.push_back("no run.json: machine and data are not known");
+    return;
+  }
+  const json info = json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  if (!info.is_object()) {
+    run.warnings.push_back("run.json is damaged: machine and data are not known");
+    return;
+  }
+  if (number(info, "parameters") > 0) run.parameters = number(info, "parameters");
+  if (number(info, "forward_flops_per_sequence") > 0) {
+    run.forward_flops = number(info, "forward_flops_per_sequence");
+  }
+  run.machine = describe_machine(info);
+  read_facts(info, run);
+}
+
+// The last `parts` parts of a path.
+std::string tail(const std::string& path, int parts) {
+  fs::path rest = fs::absolute(path).lexically_normal();
+  if (rest.filename().empty()) rest = rest.parent_path();
+  fs::path name = rest.filename();
+  for (int i = 1; i < parts && rest.has_parent_path(); ++i) {
+    rest = rest.parent_path();
+    name = rest.filename() / name;
+  }
+  return name.string();
+}
+
+}  // namespace
+
+const std::vector<double>& TrainColumns::operator[](std::string_view key) const {
+  const auto found = std::find(kKeys.begin(), kKeys.end(), key);
+  return columns.at(static_cast<size_t>(found - kKeys.begin()));
+}
+
+RunData load_run(const std::string& path, size_t heat_cells) {
+  if (!fs::is_directory(path)) throw usage_error("no such directory", path, "name a run directory");
+  if (!fs::exists(path + "/recipe.toml")) {
+    throw usage_error("the directory holds no run (recipe.toml)", path,
+                      "name a directory that `switchyard train --run-dir` made");
+  }
+  RunData run;
+  run.path = path;
+  run.name = tail(path, 1);
+  run.recipe = load_recipe(path + "/recipe.toml");
+  read_info(run);
+  read_metrics_of(run, heat_cells);
+  return run;
+}
+
+std::vector<RunData> load_runs(const std::vector<std::string>& paths) {
+  std::vector<RunData> runs;
+  for (const std::string& path : paths) {
+    runs.push_back(load_run(path, kHeatCells / paths.size()));
+    const auto same = [&](const RunData& other) {
+      return &other != &runs.back() && fs::equivalent(other.path, path);
+    };
+    if (std::any_of(runs.begin(), runs.end(), same)) {
+      throw usage_error("the run is named twice", path, "name each run once");
+    }
+  }
+  constexpr int kMaxParts = 16;
+  for (int parts = 2; parts <= kMaxParts; ++parts) {
+    std::map<std::string, int> count;
+    for (const RunData& run : runs) ++count[run.name];
+    for (RunData& run : runs) {
+      if (count[run.name] > 1) run.name = tail(run.path, parts);
+    }
+  }
+  return runs;
+}
+
+}  // namespace switchyard
