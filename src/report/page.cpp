@@ -1,5 +1,6 @@
 #include "report/page.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <nlohmann/json.hpp>
@@ -69,9 +70,16 @@ std::string level_html(const Comparison& comparison) {
       std::isfinite(cost.seconds) ? format_duration(cost.seconds) : "an unknown time");
 }
 
-std::string title_of(const std::vector<RunData>& runs) {
-  if (runs.size() == 1) return runs.front().name;
-  return format("{} runs: {}, …", runs.size(), runs.front().name);
+std::string title_of(const Comparison& comparison) {
+  constexpr size_t kShown = 6;
+  std::string title;
+  for (size_t g = 0; g < std::min(kShown, comparison.groups.size()); ++g) {
+    title += (g > 0 ? ", " : "") + comparison.groups[g].name;
+  }
+  if (comparison.groups.size() > kShown) {
+    title += format(" and {} more", comparison.groups.size() - kShown);
+  }
+  return title;
 }
 
 }  // namespace
@@ -93,7 +101,7 @@ std::string make_page(const std::vector<RunData>& runs, const Comparison& compar
   const std::string plot = static_plot(runs, comparison);
   return fill_template(
       kReportHtml,
-      {{"title", escape_html(title_of(runs))},
+      {{"title", escape_html(title_of(comparison))},
        {"style", std::string(kReportCss)},
        {"script", std::string(kReportJs)},
        {"data", script_json(page_data(runs, comparison))},

@@ -63,8 +63,7 @@ class Plot {
     std::string points;
     for (const EvalPoint& point : run.evaluations) {
       if (!std::isfinite(point.nlp)) continue;
-      const double at = std::max(point.nlp, y_.low);
-      points += format("{:.1f},{:.1f} ", x(point.step), y(at));
+      points += format("{:.1f},{:.1f} ", x(point.step), y(point.nlp));
     }
     return format("<polyline class=\"line c{}\" points=\"{}\"/>\n", colour % kColours, points);
   }
@@ -134,7 +133,7 @@ std::vector<double> axis_marks(double low, double high, int count) {
     if (nice * power >= rough) step = nice * power;
   }
   for (double i = std::ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; ++i) {
-    marks.push_back(i * step);
+    marks.push_back(i * step + 0.0);  // never -0
   }
   return marks;
 }
@@ -153,11 +152,15 @@ std::string static_plot(const std::vector<RunData>& runs, const Comparison& comp
       "<svg class=\"static-plot\" viewBox=\"0 0 {} {}\" role=\"img\" "
       "aria-label=\"Held-out NLP against steps\">\n",
       kWidth, kHeight);
-  svg += plot.axes();
+  svg += format(
+      "<clipPath id=\"static-area\"><rect x=\"{}\" y=\"{}\" width=\"{}\" "
+      "height=\"{}\"/></clipPath>\n",
+      kLeft, kTop, kWidth - kLeft - kRight, kHeight - kTop - kBottom);
+  svg += plot.axes() + "<g clip-path=\"url(#static-area)\">\n";
   for (size_t g = 0; g < comparison.groups.size(); ++g) {
     for (const size_t run : comparison.groups[g].runs) svg += plot.line(runs[run], g);
   }
-  return svg + labels(comparison, plot) + "</svg>\n";
+  return svg + "</g>\n" + labels(comparison, plot) + "</svg>\n";
 }
 
 }  // namespace switchyard

@@ -159,9 +159,9 @@ std::string Table::to_html() const {
 Table main_table(const std::vector<RunData>& runs, const Comparison& comparison) {
   Table table;
   table.caption = "Size, held-out quality, speed, and speed-up to equal quality";
-  table.columns = {"Run",       "Params",  "GFLOP/seq",  "Experts",  "Final NLP",
-                   "Δ nats",    "s/step",  "time ratio", "tokens/s", "GEMM %",
-                   "dropped %", "× steps", "× tokens",   "× time"};
+  table.columns = {"Run",       "Params",  "GFLOP / seq", "Experts",  "Final NLP",
+                   "Δ nats",    "s/step",  "time ratio",  "tokens/s", "GEMM %",
+                   "dropped %", "× steps", "× tokens",    "× time"};
   for_each_row(runs, comparison,
                [&](const std::string& name, const Group& group, bool baseline, bool member) {
                  const RunData& first = runs[group.runs.front()];

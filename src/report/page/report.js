@@ -80,6 +80,8 @@
   const crossingAt = reach =>
       ({step: reach.steps, tokens: reach.tokens, seconds: reach.seconds / timeScale})[state.x];
 
+  const PRINT_WIDTH = 340;  // of one of two columns on A4, at the text size of the screen
+
   // ---- curves of a chart ----
   /// Lines of one number: a run's own, and the mean of each group of seeds.
   function curves(part, key, kind = '', factor = 1) {
@@ -140,9 +142,10 @@
       return [low === this.spec.floor ? low : low - margin, high + margin];
     }
 
-    draw() {
+    draw(printing = false) {
       const spec = this.spec, lines = this.shown();
-      const width = Math.max(280, this.figure.clientWidth || 600), height = spec.height || 240;
+      const width = printing ? spec.printWidth || PRINT_WIDTH : Math.max(280, this.figure.clientWidth);
+      const height = (spec.height || 240) * (printing ? 0.8 : 1);
       const box = {left: 62, right: width - 14, top: 8, bottom: height - 40};
       this.svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
       this.svg.setAttribute('aria-label', `${spec.title}: ${spec.label} against ${axis[state.x].label}`);
@@ -249,7 +252,7 @@
       event.preventDefault();
       const line = this.lines.find(one => one.style !== 'faint') || this.lines[0];
       if (!line) return;
-      const at = finite(this.at) ? nearest(line.x, this.at) : -1;
+      const at = finite(this.at) ? Math.max(0, nearest(line.x, this.at)) : -1;
       const next = Math.min(line.x.length - 1, Math.max(0, at + moves[event.key]));
       this.hover(line.x[next]);
     }
@@ -271,7 +274,7 @@
         rows.push([line.name + (line.style === 'faint' ? ' (training)' : ''), valueText(line.y[i]), line.group]);
       }
       const head = state.x === 'seconds' ? `${x.toPrecision(4)} ${timeName}` : `${Math.round(x).toLocaleString('en')} ${axis[state.x].label}`;
-      showTip(this.tip, this.figure, this.svg, at / this.width, head, rows);
+      showTip(this.tip, this.figure, this.svg, at / this.width, 0, head, rows);
     }
 
     unhover() {
@@ -285,15 +288,21 @@
     if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential(3);
     return Math.abs(value) >= 10000 ? Math.round(value).toLocaleString('en') : String(Number(value.toPrecision(5)));
   }
-  /// Index of the x (ascending) nearest to `value` that has a y; -1 beyond the line's ends.
+  /// Index of the x (ascending) nearest to `value` that has a y; -1 where the line has ended or not
+  /// begun.
   function nearest(xs, value, ys = xs) {
-    let best = -1;
+    let best = -1, first = null, last = null;
     xs.forEach((x, i) => {
-      if (finite(x) && finite(ys[i]) && (best < 0 || Math.abs(x - value) < Math.abs(xs[best] - value))) best = i;
+      if (!finite(x) || !finite(ys[i])) return;
+      if (first === null) first = x;
+      last = x;
+      if (best < 0 || Math.abs(x - value) < Math.abs(xs[best] - value)) best = i;
     });
-    return best;
+    const slack = 0.01 * last;
+    return best < 0 || value < first - slack || value > last + slack ? -1 : best;
   }
-  function showTip(tip, figure, svg, share, head, rows) {
+  /// `share`, `top`: where to show it, as shares of the plot's size.
+  function showTip(tip, figure, svg, share, top, head, rows) {
     tip.replaceChildren();
     element('b', {}, head, tip);
     const most = 14;
@@ -308,7 +317,7 @@
     const x = share * svg.clientWidth, flip = x > svg.clientWidth / 2;
     tip.style.left = flip ? 'auto' : `${x + 14}px`;
     tip.style.right = flip ? `${figure.clientWidth - x + 14}px` : 'auto';
-    tip.style.top = `${svg.getBoundingClientRect().top - figure.getBoundingClientRect().top + 10}px`;
+    tip.style.top = `${svg.getBoundingClientRect().top - figure.getBoundingClientRect().top + 10 + top * svg.clientHeight}px`;
   }
 
   // ---- heat maps of expert load ----
@@ -347,9 +356,9 @@
       this.figure.classList.toggle('hidden', state.hidden.has(this.group));
       const layer = this.layer = this.run.layers[Number(this.select.value)];
       const experts = layer.experts, cell = Math.min(18, Math.max(2, Math.round(280 / experts)));
-      const width = Math.max(280, this.figure.clientWidth || 440), height = cell * experts + 48;
+      const width = printing ? PRINT_WIDTH : Math.max(280, this.figure.clientWidth), height = cell * experts + 48;
       this.box = {left: 62, right: width - 14, top: 6, bottom: 6 + cell * experts};
-      Object.assign(this, {width, cell, last: layer.step[layer.step.length - 1]});
+      Object.assign(this, {width, height, cell, last: layer.step[layer.step.length - 1]});
       const {box, svg} = this;
       svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
       svg.setAttribute('aria-label', `Load of ${experts} experts over time, layer ${layer.layer} of ${this.run.name}`);
@@ -423,7 +432,7 @@
       const x = box.left + start / this.last * wide, load = share(layer, column, expert);
       this.hair.replaceChildren();
       element('rect', {class: 'cell-mark', x, y: box.top + expert * this.cell, width: Math.max(2, (end - start) / this.last * wide), height: this.cell}, null, this.hair);
-      showTip(this.tip, this.figure, this.svg, x / this.width, `expert ${expert}`, [
+      showTip(this.tip, this.figure, this.svg, x / this.width, (box.top + expert * this.cell) / this.height, `expert ${expert}`, [
         ['steps', `${(start + 1).toLocaleString('en')} to ${end.toLocaleString('en')}`, -1],
         ['load', `${(100 * load).toPrecision(3)} %`, -1],
         ['of an even share', `${(load * layer.experts).toFixed(2)} ×`, -1],
@@ -465,8 +474,8 @@
 
   function makeCharts() {
     new Chart(document.getElementById('plot-nlp'), {
-      title: 'Negative log perplexity', label: 'NLP (nats per target)', height: 420, detail: true,
-      lines: [...curves('train', 'nlp', 'faint'), ...curves('eval', 'nlp')],
+      title: 'Negative log perplexity', label: 'NLP (nats per target)', height: 420, printWidth: 690, detail: true,
+      lines: [...curves('eval', 'nlp'), ...curves('train', 'nlp', 'faint')],
       level: data.level, crossings: true,
     });
     const add = (parent, spec) => {
@@ -505,8 +514,10 @@
     if (event.target.name === 'range') state.detail = event.target.value === 'detail';
     drawAll();
   });
-  let pending = 0;
+  let pending = 0, width = document.body.clientWidth;
   addEventListener('resize', () => {
+    if (document.body.clientWidth === width) return;  // a phone's tool bar came or went
+    width = document.body.clientWidth;
     cancelAnimationFrame(pending);
     pending = requestAnimationFrame(drawAll);
   });
