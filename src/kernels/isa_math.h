@@ -21,28 +21,29 @@ constexpr Isa kCompiledIsa = Isa::kGeneric;
 #endif
 
 /// e^x within 1.5 ulp. Results below about 2^-125 become 0, results above the largest float
-/// infinity; NaN stays NaN.
-inline float vector_exp(float x) {
+/// infinity; NaN stays NaN. For float with Bits = uint32_t, and for the vectors of isa_vector.h.
+template <class Float, class Bits>
+inline Float exp_of(Float x) {
   constexpr float kLowest = -87.33654f, kHighest = 88.72283f;
   constexpr float kLog2e = 1.44269504f;
   constexpr float kLn2High = 0.693145752f, kLn2Low = 1.42860677e-6f;  // high part: 15 bits
   constexpr float kShift = 0x1.8p23f + 126;  // rounds to an integer n, biased, in the low bits
-  const float clamped = x < kLowest ? kLowest : (x > kHighest ? kHighest : x);
-  const float shifted = clamped * kLog2e + kShift;
-  const float n = shifted - kShift;
-  const float r = (clamped - n * kLn2High) - n * kLn2Low;  // |r| <= ln(2) / 2
-  float p = 1.98756912e-4f;
-  p = p * r + 1.39819994e-3f;
+  const Float clamped = x < kLowest ? kLowest : (x > kHighest ? kHighest : x);
+  const Float shifted = clamped * kLog2e + kShift;
+  const Float n = shifted - kShift;
+  const Float r = (clamped - n * kLn2High) - n * kLn2Low;  // |r| <= ln(2) / 2
+  Float p = 1.98756912e-4f * r + 1.39819994e-3f;
   p = p * r + 8.33345197e-3f;
   p = p * r + 4.16657962e-2f;
   p = p * r + 1.66666657e-1f;
   p = p * r + 0.5f;
   p = p * (r * r) + r + 1.0f;
   // 2^(n - 1) then a factor of 2: n may be 128.
-  const float scale = std::bit_cast<float>(std::bit_cast<uint32_t>(shifted) << 23);
-  const float y = p * scale * 2.0f;
+  const Float scale = std::bit_cast<Float>(std::bit_cast<Bits>(shifted) << 23);
+  const Float y = p * scale * 2.0f;
   return x < kLowest ? 0.0f : (x > kHighest ? std::numeric_limits<float>::infinity() : y);
 }
+inline float vector_exp(float x) { return exp_of<float, uint32_t>(x); }
 
 }  // namespace
 }  // namespace switchyard::kernels

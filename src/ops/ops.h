@@ -41,6 +41,8 @@ struct AttentionInput {
   at::Tensor query_segments, key_segments;  // [B, S], [B, T] int64 or undefined: visible only if equal
 };
 /// Softmax attention; softmax in float32; rows without any visible key give 0. -> [B, S, H, K]
+/// Keeps nothing of size [S, T]. Query, key and value may be slices of wider projections (heads side
+/// by side, positions at any equal distance) at no cost; other layouts are copied.
 at::Tensor attention(const AttentionInput& input);
 
 /// Feed-forward of experts over ragged rows: for each kept pair (t, k) of the plan, with e its expert,

@@ -1,0 +1,169 @@
+// For *_isa.cpp files only (see dispatch.h): products of small packed matrices, float32 or bfloat16
+// in, float32 out, and the packing they need.
+//
+// Left factors [M, depth] are row-major. Right factors [depth, N] hold kPair<T> consecutive steps
+// of depth side by side: float [depth][N], bfloat16 [depth / 2][N][2], as the dot-product
+// instructions read them.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/bf16.h"
+#include "kernels/isa_vector.h"
+
+namespace switchyard::kernels {
+namespace {
+
+template <class T>
+constexpr int64_t kPair = 1;
+template <>
+constexpr int64_t kPair<Bf16> = 2;
+
+constexpr int64_t kMatrixMultiple = 32;  // N and depth of every product
+constexpr int64_t kMatrixRowSlack = 16;  // rows that may be read and written beyond M, rounded up
+
+constexpr int64_t round_up(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+/// Where a product starts from: row r of C begins as from[r * stride ...], or as 0 if null.
+struct Initial {
+  const float* from = nullptr;
+  int64_t stride = 0;
+};
+
+template <class T>
+struct Product {
+  int64_t rows, columns, depth;  // columns and depth: multiples of kMatrixMultiple
+  const T* a;
+  int64_t a_stride;  // elements between rows
+  const T* b;
+  int64_t b_stride;  // columns between steps of depth
+  Initial initial;
+  float* c;
+  int64_t c_stride;
+};
+
+#if defined(__AVX512BF16__)
+inline Vector splat_pair(const Bf16* from) {
+  int32_t pair;
+  std::memcpy(&pair, from, sizeof pair);
+  return reinterpret_cast<Vector>(_mm512_set1_epi32(pair));
+}
+inline Vector splat_pair(const float* from) { return splat(*from); }
+inline Vector multiply_add(const Bf16*, Vector sum, Vector a, Vector b) {
+  return reinterpret_cast<Vector>(_mm512_dpbf16_ps(
+      reinterpret_cast<__m512>(sum), reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b)));
+}
+#else
+inline Vector splat_pair(const float* from) { return splat(*from); }
+#endif
+inline Vector multiply_add(const float*, Vector sum, Vector a, Vector b) { return sum + a * b; }
+
+/// kRows x kVectors of C, kept in registers.
+template <class T, int kRows, int kVectors>
+inline void register_block(const Product<T>& in, int64_t row, int64_t column) {
+  constexpr int64_t kStep = kPair<T>;
+  Vector sum[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      sum[r][v] = in.initial.from
+                      ? load(in.initial.from + (row + r) * in.initial.stride + column + v * kLanes)
+                      : Vector{};
+    }
+  }
+  const T* a = in.a + row * in.a_stride;
+  const T* b = in.b + column * kStep;
+  for (int64_t d = 0; d < in.depth; d += kStep) {
+    Vector right[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      std::memcpy(&right[v], b + v * kLanes * kStep, sizeof right[v]);
+    }
+    for (int r = 0; r < kRows; ++r) {
+      const Vector left = splat_pair(a + r * in.a_stride + d);
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = multiply_add(a, sum[r][v], left, right[v]);
+    }
+    b += in.b_stride * kStep;
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      store_vector(in.c + (row + r) * in.c_stride + column + v * kLanes, sum[r][v]);
+    }
+  }
+}
+
+template <class T, int kRows, int kVectors>
+inline void column_panel(const Product<T>& in, int64_t column) {
+  int64_t row = 0;
+  for (; row + kRows <= in.rows; row += kRows) register_block<T, kRows, kVectors>(in, row, column);
+  for (; row + 4 <= in.rows; row += 4) register_block<T, 4, kVectors>(in, row, column);
+  for (; row < in.rows; ++row) register_block<T, 1, kVectors>(in, row, column);
+}
+
+/// C = initial + A B.
+template <class T>
+void multiply(const Product<T>& in) {
+  int64_t column = 0;
+#if defined(__AVX512F__)
+  // 32 registers: 24 sums.
+  for (; column + 4 * kLanes <= in.columns; column += 4 * kLanes) column_panel<T, 6, 4>(in, column);
+  for (; column < in.columns; column += 2 * kLanes) column_panel<T, 12, 2>(in, column);
+#else
+  // 16 registers: 12 sums.
+  for (; column < in.columns; column += 2 * kLanes) column_panel<T, 6, 2>(in, column);
+#endif
+}
+
+/// [rows, columns] with `stride` -> [padded_rows, padded_columns] dense, zeros around it.
+template <class From, class To>
+void pack_rows(const From* from, int64_t stride, int64_t rows, int64_t columns, To* to,
+               int64_t padded_rows, int64_t padded_columns) {
+  for (int64_t r = 0; r < rows; ++r) {
+    To* row = to + r * padded_columns;
+    if constexpr (std::is_same_v<From, To>) {
+      std::memcpy(row, from + r * stride, static_cast<std::size_t>(columns) * sizeof(To));
+    } else {
+      const From* source = from + r * stride;
+#pragma omp simd
+      for (int64_t i = 0; i < columns; ++i) row[i] = to_float(source[i]);
+    }
+    for (int64_t i = columns; i < padded_columns; ++i) row[i] = To{};
+  }
+  std::memset(static_cast<void*>(to + rows * padded_columns), 0,
+              static_cast<std::size_t>((padded_rows - rows) * padded_columns) * sizeof(To));
+}
+
+/// Dense rows [rows, columns] -> the right factor of the same shape. rows: a multiple of 2.
+inline void interleave_rows(const Bf16* from, int64_t rows, int64_t columns, Bf16* to) {
+  for (int64_t r = 0; r < rows; r += 2) {
+    const Bf16* even = from + r * columns;
+    const Bf16* odd = even + columns;
+    Bf16* pairs = to + r * columns;
+#pragma omp simd
+    for (int64_t i = 0; i < columns; ++i) {
+      pairs[2 * i] = even[i];
+      pairs[2 * i + 1] = odd[i];
+    }
+  }
+}
+
+/// 32-bit elements: [rows, columns] with `stride` -> [columns, rows] with `to_stride`. Multiples of
+/// 16. On pairs of bfloat16 this makes right factors of left ones' transposes, and back.
+inline void transpose(const void* from_bytes, int64_t stride, int64_t rows, int64_t columns,
+                      void* to_bytes, int64_t to_stride) {
+  const auto* from = static_cast<const float*>(from_bytes);
+  auto* to = static_cast<float*>(to_bytes);
+  for (int64_t r = 0; r < rows; r += 16) {
+    for (int64_t c = 0; c < columns; c += 16) {
+      for (int64_t i = 0; i < 16; ++i) {
+        for (int64_t j = 0; j < 16; ++j) {
+          to[(c + i) * to_stride + r + j] = from[(r + j) * stride + c + i];
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace switchyard::kernels

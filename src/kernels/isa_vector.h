@@ -1,0 +1,80 @@
+// For *_isa.cpp files only (see dispatch.h): one vector register of floats, for loops that the
+// compiler does not turn into good vector code by itself. Plain operators work on it lane by lane.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/bf16.h"
+#include "kernels/isa_math.h"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+namespace switchyard::kernels {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+using Vector = float __attribute__((vector_size(kLanes * sizeof(float))));
+using VectorBits = uint32_t __attribute__((vector_size(kLanes * sizeof(float))));
+
+inline Vector load(const float* from) {
+  Vector value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+inline void store_vector(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
+inline Vector splat(float value) { return Vector{} + value; }
+
+/// The second if either is NaN.
+inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
+
+inline Vector vector_exp(Vector x) { return exp_of<Vector, VectorBits>(x); }
+
+inline float sum_of(Vector value) {
+  float sum = value[0];
+  for (int i = 1; i < kLanes; ++i) sum += value[i];
+  return sum;
+}
+inline float largest_of(Vector value) {
+  float largest = value[0];
+  for (int i = 1; i < kLanes; ++i) largest = value[i] > largest ? value[i] : largest;
+  return largest;
+}
+
+#if defined(__AVX512BF16__)
+/// Rounds to nearest even; denormals become 0.
+inline void store_vector(Bf16* to, Vector value) {
+  const __m256bh rounded = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(value));
+  std::memcpy(to, &rounded, sizeof rounded);
+}
+
+/// Two vectors rounded to bfloat16: first_row and second_row as they are, `pairs` with the lanes
+/// of the two alternating (32 elements). The row pointers may be null.
+inline void store_two(Bf16* first_row, Bf16* second_row, Bf16* pairs, Vector first, Vector second) {
+  using Lanes = uint16_t __attribute__((vector_size(64)));
+  const auto both = reinterpret_cast<Lanes>(
+      _mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(second), reinterpret_cast<__m512>(first)));
+  if (first_row) {
+    constexpr std::size_t kHalf = sizeof both / 2;
+    std::memcpy(first_row, &both, kHalf);
+    std::memcpy(second_row, reinterpret_cast<const std::byte*>(&both) + kHalf, kHalf);
+  }
+  const Lanes alternating =
+      __builtin_shufflevector(both, both, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8,
+                              24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  std::memcpy(pairs, &alternating, sizeof alternating);
+}
+#endif
+
+}  // namespace
+}  // namespace switchyard::kernels
