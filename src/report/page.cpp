@@ -67,7 +67,7 @@ std::string level_html(const Comparison& comparison) {
       name, comparison.level,
       baseline.runs.size() > 1 ? format(" (mean of {} seeds)", baseline.runs.size()) : "",
       format_count(std::llround(cost.steps)), short_count(cost.tokens),
-      std::isfinite(cost.seconds) ? format_duration(cost.seconds) : "an unknown time");
+      duration_text(cost.seconds));
 }
 
 std::string title_of(const Comparison& comparison) {

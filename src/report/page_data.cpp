@@ -14,7 +14,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr size_t kPageRows = 24'000;  // of metrics in the page, all runs together: about 2 MB
+constexpr size_t kPageRows = 24'000;     // of metrics in the page, all runs together: about 2 MB
+constexpr double kExactIntegers = 9e15;  // of a double
 constexpr size_t kMaxRunRows = 2'000, kMinRunRows = 200;
 
 // Six significant digits: enough for any plot, half the size.
@@ -28,7 +29,7 @@ ordered_json picked(const std::vector<double>& column, const std::vector<size_t>
   ordered_json values = ordered_json::array();
   for (const size_t row : rows) {
     const double value = column[row];
-    if (exact && std::isfinite(value)) {
+    if (exact && std::abs(value) < kExactIntegers) {
       values.push_back(static_cast<int64_t>(value));
     } else if (std::isfinite(value)) {
       values.push_back(rounded(value));

@@ -15,6 +15,7 @@ constexpr double kWidth = 960, kHeight = 400;
 constexpr double kLeft = 70, kRight = 190, kTop = 16, kBottom = 48;
 constexpr double kLabelHeight = 16;
 constexpr size_t kColours = 8;
+constexpr size_t kMaxMarks = 50;
 
 struct Range {
   double low = std::numeric_limits<double>::infinity();
@@ -133,7 +134,8 @@ std::vector<double> axis_marks(double low, double high, int count) {
     if (nice * power >= rough) step = nice * power;
   }
   for (double i = std::ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; ++i) {
-    marks.push_back(i * step + 0.0);  // never -0
+    if (marks.size() == kMaxMarks) break;  // i no longer moves a number this large
+    marks.push_back(i * step + 0.0);       // never -0
   }
   return marks;
 }

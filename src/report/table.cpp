@@ -110,6 +110,11 @@ std::string short_count(double value) {
   return unit == 0 ? format("{:.0f}", value) : format("{:.3g}{}", value, kUnits[unit]);
 }
 
+std::string duration_text(double seconds) {
+  if (!std::isfinite(seconds)) return kNone;
+  return seconds < 60 ? format("{:.3g} s", seconds) : format_duration(seconds);
+}
+
 std::string Table::to_text() const {
   std::vector<size_t> widths;
   for (size_t c = 0; c < columns.size(); ++c) {
@@ -215,15 +220,14 @@ Table reach_table(const std::vector<RunData>& runs, const Comparison& comparison
     };
     Table::Row row;
     row.baseline = baseline;
-    row.cells = {
-        name,
-        std::isfinite(numbers.best_nlp) ? format("{:.4f}", numbers.best_nlp) : kNone,
-        cost(whole(reach.cost.steps)),
-        cost(short_count(reach.cost.tokens)),
-        cost(std::isfinite(reach.cost.seconds) ? format_duration(reach.cost.seconds) : kNone),
-        times(gain.steps),
-        times(gain.tokens),
-        times(gain.seconds)};
+    row.cells = {name,
+                 std::isfinite(numbers.best_nlp) ? format("{:.4f}", numbers.best_nlp) : kNone,
+                 cost(whole(reach.cost.steps)),
+                 cost(short_count(reach.cost.tokens)),
+                 cost(duration_text(reach.cost.seconds)),
+                 times(gain.steps),
+                 times(gain.tokens),
+                 times(gain.seconds)};
     table.rows.push_back(std::move(row));
   };
   const Group& baseline = comparison.groups[comparison.baseline];

@@ -33,5 +33,7 @@ Table settings_table(const std::vector<RunData>& runs);
 
 /// "12.3M"
 std::string short_count(double value);
+/// "6.64 s", "4 min 05 s"; "–" if not known.
+std::string duration_text(double seconds);
 
 }  // namespace switchyard
