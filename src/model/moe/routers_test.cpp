@@ -1,10 +1,11 @@
-// The routers beside Switch against published vectors and by hand. F5: flaxformer's
-// routing_test.py; its inputs are uniform draws of a fixed key, printed here, and its router
-// computes in bfloat16.
+// The routers beside Switch against published vectors and by hand. F4, F5: flaxformer's
+// routing_test.py; its inputs are uniform draws of a fixed key, printed here, and its router rounds
+// every step of its softmax to bfloat16, which makes the ties that these tables show.
 #include <gtest/gtest.h>
 
 #include "model/moe/expert_choice_router.h"
 #include "model/moe/hash_router.h"
+#include "model/moe/moe_layer.h"
 #include "model/moe/ntlb_router.h"
 #include "model/moe/router_choices.h"
 #include "model/moe/router_losses.h"
@@ -68,6 +69,13 @@ at::Tensor f5_tokens_of_4() {
                 4);
 }
 
+at::Tensor f5_weights_of_4() {
+  return matrix(
+      {-.02974924, -.04237952, -.02068238, .04114612, -.00269716, .00019628, .01192862, -.01345774,
+       .01225707, .01388734, -.00246502, .01163637, -.02843358, .00192379, .02525608, -.01825753},
+      4);
+}
+
 ModelConfig f5_top2(int64_t experts) {
   ModelConfig config = config_of("top2", experts);
   config.moe.profile = "t5x";
@@ -76,12 +84,42 @@ ModelConfig f5_top2(int64_t experts) {
   return config;
 }
 
+TEST(SelectivePrecision, ABfloat16RouterSendsTokensOfF4ElsewhereAndOursDoesNot) {
+  const at::Tensor logits = bfloat16_logits(f5_tokens_of_4(), f5_weights_of_4());
+  ModelConfig config = config_of("switch", 4);
+  config.d_model = 4;
+  config.moe.group_sequences = 1;
+  config.moe.min_capacity = 2;
+  config.moe.capacity_factor_eval = 2.0;  // two places for each four tokens
+  const RouterInput rounded = bfloat16_groups(logits, 4, 2);
+  const RoutingPlan published = SwitchRouter(config).route(rounded);
+  EXPECT_EQ(to_vector(published.expert), (std::vector<int64_t>{2, 3, 2, 2, 3, 2, 3, 2}));
+  expect_weights(published,
+                 matrix({0, 0, .25390625, 0,         0, 0, 0,         .2578125, 0, 0, .25585938, 0,
+                         0, 0, 0,         0,         0, 0, 0,         .2578125, 0, 0, .25390625, 0,
+                         0, 0, 0,         .25585938, 0, 0, .25585938, 0},
+                        4));
+  EXPECT_NEAR(bfloat16_z_loss(logits), 1.8994141, 1e-6);
+
+  ParameterSet parameters(at::kCPU, Precision::kBfloat16Selective);
+  const MoeLayer layer(parameters, "m", "encoder.0", config);
+  parameters.initialize(1);
+  {
+    const c10::NoGradGuard no_grad;
+    parameters.find("m.router.classifier.weight")->value().copy_(f5_weights_of_4().t());
+    parameters.refresh_compute();
+  }
+  MoeInput input;
+  input.x = f5_tokens_of_4().view({2, 4, 4}).to(at::kBFloat16);
+  const MoeOutput output = layer.forward(input);
+  EXPECT_EQ(to_vector(output.plan.expert), (std::vector<int64_t>{2, 3, 2, 2, 3, 3, 3, 3}));
+  EXPECT_EQ(to_vector(output.plan.kept.to(at::kLong)),
+            (std::vector<int64_t>{1, 1, 1, 0, 1, 1, 0, 0}));
+  EXPECT_EQ(output.y.scalar_type(), at::kBFloat16);
+}
+
 TEST(Top2Router, MatchesTheScatterRouterOfF5) {
-  const at::Tensor w = matrix(
-      {-.02974924, -.04237952, -.02068238, .04114612, -.00269716, .00019628, .01192862, -.01345774,
-       .01225707, .01388734, -.00246502, .01163637, -.02843358, .00192379, .02525608, -.01825753},
-      4);
-  const at::Tensor logits = bfloat16_logits(f5_tokens_of_4(), w);
+  const at::Tensor logits = bfloat16_logits(f5_tokens_of_4(), f5_weights_of_4());
   const RouterInput input = bfloat16_groups(logits, 4, 2);
   const ModelConfig config = f5_top2(4);
   const RoutingPlan plan = Top2Router(config).route(input);
