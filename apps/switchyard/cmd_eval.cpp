@@ -8,7 +8,7 @@
 
 #include "base/format.h"
 #include "base/progress.h"
-#include "train/checkpoint.h"
+#include "model/model_directory.h"
 #include "train/evaluation.h"
 #include "train/process_setup.h"
 #include "train/run_directory.h"

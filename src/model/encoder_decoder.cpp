@@ -198,6 +198,7 @@ EncoderDecoder::~EncoderDecoder() = default;
 const ModelConfig& EncoderDecoder::config() const { return implementation_->config; }
 
 ParameterSet& EncoderDecoder::parameters() { return implementation_->parameters; }
+const ParameterSet& EncoderDecoder::parameters() const { return implementation_->parameters; }
 
 namespace {
 

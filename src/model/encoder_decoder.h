@@ -58,6 +58,7 @@ class EncoderDecoder {
 
   const ModelConfig& config() const;
   ParameterSet& parameters();
+  const ParameterSet& parameters() const;
 
  private:
   struct Implementation;

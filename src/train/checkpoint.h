@@ -1,8 +1,8 @@
-// A checkpoint: a model directory plus training_state/, everything that the next step depends on.
+// A checkpoint: a model directory plus training_state/, everything that the next step depends on
+// (docs/formats.md, "Checkpoint").
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 
 #include "model/encoder_decoder.h"
@@ -21,16 +21,19 @@ struct TrainPosition {
   std::string data;           // fingerprint of the training data
 };
 
-/// Writes `directory` under a temporary name and renames it: it is complete or not there. Throws
-/// Error if it cannot be written, with nothing left under the final name.
-void save_checkpoint(const std::string& directory, EncoderDecoder& model, Optimizer& optimizer,
-                     const TrainPosition& position, const std::string& tokenizer_path);
+/// Writes `directory` under a temporary name, the list of its files with checksums last, and
+/// renames it: it is complete or not there. Throws Error if it cannot be written, with nothing left
+/// under the final name.
+void save_checkpoint(const std::string& directory, const EncoderDecoder& model,
+                     Optimizer& optimizer, const TrainPosition& position,
+                     const std::string& tokenizer_path);
 
-/// Restores model and optimizer, bit for bit. Throws Error(kDamaged) if anything is missing, does not
-/// match its checksum, or does not fit.
+/// Restores model and optimizer, bit for bit. All files are held against their checksums first.
+/// Throws Error(kDamaged) if anything is missing, is not as it was written, or does not fit.
 TrainPosition load_checkpoint(const std::string& directory, EncoderDecoder& model,
                               Optimizer& optimizer);
-/// The model of a model directory, ready to run in `precision`.
-std::unique_ptr<EncoderDecoder> load_model(const std::string& directory, Precision precision);
+
+/// The position alone; the file is trusted (verify_files() checks it). Throws as load_checkpoint().
+TrainPosition read_position(const std::string& directory);
 
 }  // namespace switchyard

@@ -12,6 +12,8 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/format.h"
+#include "base/log.h"
+#include "checkpoint/file_manifest.h"
 #include "train/metrics_log.h"
 
 namespace switchyard {
@@ -54,12 +56,16 @@ std::string describe(const std::vector<RecipeDifference>& differences) {
 
 }  // namespace
 
+std::string checkpoint_path(const std::string& run_directory, int64_t step) {
+  return format("{}/checkpoints/step-{:08}", run_directory, step);
+}
+
 std::vector<int64_t> list_checkpoints(const std::string& run_directory) {
   std::vector<int64_t> steps;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(run_directory + "/checkpoints", error)) {
     const int64_t step = step_of(entry.path().filename().string());
-    if (step >= 0) steps.push_back(step);
+    if (step >= 0 && has_file_manifest(entry.path().string())) steps.push_back(step);
   }
   std::sort(steps.begin(), steps.end());
   return steps;
@@ -67,9 +73,21 @@ std::vector<int64_t> list_checkpoints(const std::string& run_directory) {
 
 std::string find_model_directory(const std::string& path) {
   if (!fs::exists(path)) throw usage_error("no such directory", path, "name a model or a run");
-  if (fs::exists(path + "/config.json")) return path;
+  if (fs::exists(path + "/config.json")) {
+    if (has_file_manifest(path)) verify_files(path);
+    return path;
+  }
   const std::vector<int64_t> steps = list_checkpoints(path);
-  if (!steps.empty()) return format("{}/checkpoints/step-{:08}", path, steps.back());
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    const std::string checkpoint = checkpoint_path(path, *step);
+    try {
+      verify_files(checkpoint);
+      return checkpoint;
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kDamaged || std::next(step) == steps.rend()) throw;
+      log_warning("{}; using the checkpoint before it", error.what());
+    }
+  }
   if (fs::exists(path + kRecipe)) {
     throw usage_error("the run has no checkpoint yet", path, "let it train until the first one");
   }
@@ -116,7 +134,15 @@ void RunDirectory::check_same_run(const Recipe& recipe) const {
 }
 
 std::string RunDirectory::checkpoint_path(int64_t step) const {
-  return format("{}/checkpoints/step-{:08}", path_, step);
+  return switchyard::checkpoint_path(path_, step);
+}
+
+void RunDirectory::set_aside(int64_t step) const {
+  const std::string aside = checkpoint_path(step) + ".damaged";
+  std::error_code error;
+  fs::remove_all(aside, error);
+  fs::rename(checkpoint_path(step), aside, error);
+  if (error) throw system_failure("cannot rename to", aside, error.value());
 }
 
 std::vector<int64_t> RunDirectory::checkpoints() const { return list_checkpoints(path_); }

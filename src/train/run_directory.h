@@ -27,6 +27,8 @@ class RunDirectory {
   std::string checkpoint_path(int64_t step) const;
   /// Steps of the complete checkpoints, ascending.
   std::vector<int64_t> checkpoints() const;
+  /// Takes a checkpoint that turned out to be damaged out of the way: "step-00001000.damaged".
+  void set_aside(int64_t step) const;
   /// Removes all but the newest `keep` checkpoints (0: keeps all).
   void remove_old_checkpoints(int64_t keep) const;
   /// Drops the lines of metrics.jsonl that lie beyond `step`: a run that goes on from a checkpoint
@@ -42,11 +44,16 @@ class RunDirectory {
   int lock_fd_ = -1;
 };
 
-/// Steps of the checkpoints in a run directory, ascending; empty if it holds none.
+/// Where the checkpoint of a step lies: "RUN/checkpoints/step-00001000".
+std::string checkpoint_path(const std::string& run_directory, int64_t step);
+
+/// Steps of the checkpoints in a run directory, ascending: those with a manifest, which is written
+/// last. Empty if it holds none.
 std::vector<int64_t> list_checkpoints(const std::string& run_directory);
 
-/// `path` itself if it is a model directory, the newest checkpoint if it is a run directory. Throws
-/// Error(kUsage) if it is neither.
+/// `path` itself if it is a model directory; in a run directory its newest sound checkpoint, with a
+/// warning about each damaged one after it. Files are held against their checksums where there are
+/// any. Throws Error(kUsage) if it is neither, Error(kDamaged) if nothing sound is left.
 std::string find_model_directory(const std::string& path);
 
 }  // namespace switchyard

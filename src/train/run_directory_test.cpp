@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/format.h"
+#include "checkpoint/file_manifest.h"
 
 namespace switchyard {
 namespace {
@@ -22,6 +23,16 @@ class RunDirectoryTest : public testing::Test {
     fs::remove_all(path_);
   }
   ~RunDirectoryTest() override { fs::remove_all(path_); }
+
+  /// A directory that counts as a checkpoint.
+  std::string make_checkpoint(int64_t step) const {
+    const std::string checkpoint = format("{}/checkpoints/step-{:08}", path_, step);
+    make_directories(checkpoint + "/training_state");
+    write_file(checkpoint + "/config.json", "{}");
+    write_file_manifest(checkpoint);
+    return checkpoint;
+  }
+
   std::string path_;
   Recipe recipe_;
 };
@@ -49,7 +60,8 @@ TEST_F(RunDirectoryTest, LongerIsTheSameRunOtherSeedIsNot) {
 
 TEST_F(RunDirectoryTest, CheckpointsInOrderOldOnesGo) {
   const RunDirectory run(path_, recipe_);
-  for (const int64_t step : {1000, 20, 300}) make_directories(run.checkpoint_path(step));
+  for (const int64_t step : {1000, 20, 300}) make_checkpoint(step);
+  make_directories(path_ + "/checkpoints/step-00000500");  // no manifest: never completed
   make_directories(path_ + "/checkpoints/step-00000400.tmp");
   make_directories(path_ + "/checkpoints/notes");
   EXPECT_THAT(run.checkpoints(), ElementsAre(20, 300, 1000));
@@ -75,12 +87,26 @@ TEST_F(RunDirectoryTest, FindsTheModel) {
   {
     const RunDirectory run(path_, recipe_);
     EXPECT_THROW(find_model_directory(path_), Error);
-    make_directories(run.checkpoint_path(5));
-    make_directories(run.checkpoint_path(15));
-    EXPECT_EQ(find_model_directory(path_), run.checkpoint_path(15));
+    make_checkpoint(5);
+    EXPECT_EQ(find_model_directory(path_), make_checkpoint(15));
   }
   write_file(path_ + "/config.json", "{}");
   EXPECT_EQ(find_model_directory(path_), path_);
+}
+
+TEST_F(RunDirectoryTest, PassesOverDamagedCheckpoints) {
+  const RunDirectory run(path_, recipe_);
+  const std::string older = make_checkpoint(5), newer = make_checkpoint(15);
+  write_file(newer + "/config.json", "{ }");
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(find_model_directory(path_), older);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr(newer + "/config.json"));
+  EXPECT_THROW(find_model_directory(newer), Error);
+  run.set_aside(15);
+  EXPECT_THAT(run.checkpoints(), ElementsAre(5));
+  EXPECT_TRUE(fs::exists(newer + ".damaged/config.json"));
+  write_file(older + "/config.json", "{ }");
+  EXPECT_THROW(find_model_directory(path_), Error);
 }
 
 }  // namespace

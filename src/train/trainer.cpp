@@ -79,6 +79,7 @@ class Trainer {
 
  private:
   void start();
+  bool restore();
   void loop(Loader& loader);
   void step(Loader& loader);
   void log();
@@ -104,15 +105,28 @@ class Trainer {
   Clock::time_point begin_ = Clock::now();
 };
 
-// New weights, or those of the newest checkpoint.
+// Takes up the newest checkpoint that is sound; false if there is none at all.
+bool Trainer::restore() {
+  const std::vector<int64_t> steps = run_.checkpoints();
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    try {
+      position_ = load_checkpoint(run_.checkpoint_path(*step), model_, *optimizer_);
+      return true;
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kDamaged || std::next(step) == steps.rend()) throw;
+      log_warning("{}; going on from the checkpoint before it", error.what());
+      run_.set_aside(*step);
+    }
+  }
+  return false;
+}
+
+// New weights, or those of a checkpoint.
 void Trainer::start() {
-  const std::vector<int64_t> checkpoints = run_.checkpoints();
-  if (checkpoints.empty()) {
+  if (!restore()) {
     model_.parameters().initialize(static_cast<uint64_t>(recipe_.train.seed));
     position_.data = fingerprint(stream_);
   } else {
-    const std::string path = run_.checkpoint_path(checkpoints.back());
-    position_ = load_checkpoint(path, model_, *optimizer_);
     if (position_.data != fingerprint(stream_)) {
       throw usage_error("data.train is not the data that this run was trained on", run_.path(),
                         "prepare it again as it was, or give another --run-dir");

@@ -1,0 +1,261 @@
+#include "model/model_directory.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <set>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "model/weight_names.h"
+
+namespace switchyard {
+namespace {
+
+// Some files of early transformers versions hold a table that no version ever used.
+constexpr const char* kSpurious =
+    "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
+
+std::string config_path(const std::string& directory) { return directory + "/" + kConfigFile; }
+
+std::optional<at::ScalarType> scalar_type(DType type) {
+  switch (type) {
+    case DType::kF32:
+      return at::kFloat;
+    case DType::kBF16:
+      return at::kBFloat16;
+    case DType::kF16:
+      return at::kHalf;
+    case DType::kF64:
+      return at::kDouble;
+    default:
+      return std::nullopt;
+  }
+}
+
+bool uses_t5_names(const TensorFiles& files) {
+  return std::any_of(files.tensors().begin(), files.tensors().end(), [](const auto& named) {
+    return named.first.find(".DenseReluDense.") != std::string::npos;
+  });
+}
+
+/// A list of faults, the first few by name.
+class Faults {
+ public:
+  void add(const std::string& text) {
+    if (count_++ < kShown) text_ += (text_.empty() ? "" : ", ") + text;
+  }
+  /// "missing a, b, c and 7 more", or "" if there is none.
+  std::string list(const std::string& kind) const {
+    if (count_ == 0) return "";
+    return kind + text_ + (count_ > kShown ? format(" and {} more", count_ - kShown) : "");
+  }
+
+ private:
+  static constexpr size_t kShown = 3;
+  std::string text_;
+  size_t count_ = 0;
+};
+
+/// A part of a parameter and the stored tensor that fills it.
+struct Assignment {
+  const Parameter* parameter;
+  WeightPart part;
+  const StoredTensor* stored;
+};
+
+/// Finds the tensor of each part of each parameter; throws with the names of all that do not fit.
+std::vector<Assignment> assign(const TensorFiles& files, const EncoderDecoder& model) {
+  const ModelConfig& config = model.config();
+  const bool t5_names = uses_t5_names(files);
+  std::vector<Assignment> assignments;
+  std::set<std::string> used = {kSpurious};
+  Faults missing, extra, misshapen;
+  for (const Parameter& parameter : model.parameters().all()) {
+    const std::vector<std::string> aliases = weight_aliases(parameter.name(), config);
+    used.insert(aliases.begin(), aliases.end());
+    for (WeightPart& part : weight_parts(parameter, config.gated(), t5_names)) {
+      used.insert(part.name);
+      const StoredTensor* stored = files.find(part.name);
+      for (size_t i = 0; !stored && i < aliases.size(); ++i) stored = files.find(aliases[i]);
+      if (!stored) {
+        missing.add(part.name);
+      } else if (stored->spec().shape != part.shape) {
+        misshapen.add(format("{} {} instead of {}", stored->spec().name,
+                             shape_text(stored->spec().shape), shape_text(part.shape)));
+      } else if (!scalar_type(stored->spec().dtype)) {
+        misshapen.add(
+            format("{} of type {}", stored->spec().name, dtype_name(stored->spec().dtype)));
+      } else {
+        assignments.push_back({&parameter, std::move(part), stored});
+      }
+    }
+  }
+  for (const auto& [name, stored] : files.tensors()) {
+    if (!used.contains(name)) extra.add(format("{:.120}", name));
+  }
+  std::string what;
+  for (const std::string& list :
+       {missing.list("missing "), misshapen.list("wrong: "), extra.list("not of this model: ")}) {
+    if (!list.empty()) what += (what.empty() ? "" : "; ") + list;
+  }
+  if (!what.empty()) {
+    throw damaged_error("the weights do not fit config.json: " + what, files.directory(),
+                        "take config.json and weights from the same model");
+  }
+  return assignments;
+}
+
+/// Refuses a config.json that asks for far more than the files hold before anything is built from
+/// it: in floating point, since a hostile one may ask for any number. Smaller differences are told
+/// tensor by tensor later.
+void check_size(const ModelConfig& config, const TensorFiles& files) {
+  const auto layers = static_cast<double>(config.num_encoder_layers + config.num_decoder_layers);
+  const auto experts = static_cast<double>(config.moe.num_experts);
+  const auto d = static_cast<double>(config.d_model);
+  const double attention =
+      4 * d * static_cast<double>(config.num_heads) * static_cast<double>(config.d_kv);
+  const double feed_forward = 2 * d * static_cast<double>(config.d_ff);
+  const double parameters = d * static_cast<double>(config.vocab_size) +
+                            layers * (attention + feed_forward) + experts * feed_forward;
+  const auto held = static_cast<double>(files.numel());
+  const auto tensors = static_cast<double>(files.tensors().size());
+  if (parameters > 1000 * held + 1e9 || layers > tensors + 256 || experts > tensors + 4096) {
+    throw damaged_error(
+        format("config.json asks for {:.4g} parameters in {} blocks with {} experts, the weights "
+               "are {} numbers in {} tensors",
+               parameters, layers, experts, held, tensors),
+        files.directory(), "take config.json and weights from the same model");
+  }
+}
+
+/// All that can be said about config.json and weights before memory is taken.
+void check_fit(const ModelConfig& config, const TensorFiles& files) {
+  check_size(config, files);
+  assign(files, EncoderDecoder(config, Precision::kFloat32, at::kMeta));
+}
+
+/// Copies into `target` (contiguous, float32 or float64), converting by pieces where types differ.
+void read_into(const StoredTensor& stored, const at::Tensor& target) {
+  const std::span<const std::byte> bytes = stored.data();
+  const at::ScalarType type = *scalar_type(stored.spec().dtype);
+  if (type == target.scalar_type()) {
+    std::memcpy(target.mutable_data_ptr(), bytes.data(), bytes.size());
+    return;
+  }
+  // The mapped bytes are aligned to nothing: through a small buffer.
+  constexpr int64_t kPiece = 1 << 18;
+  const auto width = static_cast<int64_t>(dtype_bytes(stored.spec().dtype));
+  const at::Tensor buffer = at::empty({std::min(kPiece, target.numel())}, type);
+  for (int64_t begin = 0; begin < target.numel(); begin += kPiece) {
+    const int64_t count = std::min(kPiece, target.numel() - begin);
+    std::memcpy(buffer.mutable_data_ptr(), bytes.data() + begin * width,
+                static_cast<size_t>(count * width));
+    target.narrow(0, begin, count).copy_(buffer.narrow(0, 0, count));
+  }
+}
+
+at::Tensor flat_part(const Parameter& parameter, const WeightPart& part) {
+  return parameter.value().detach().view(-1).narrow(0, part.begin, part.numel);
+}
+
+void load_from(const TensorFiles& files, EncoderDecoder& model) {
+  Faults not_finite;
+  for (const Assignment& assignment : assign(files, model)) {
+    const at::Tensor target = flat_part(*assignment.parameter, assignment.part);
+    read_into(*assignment.stored, target);
+    if (!at::isfinite(target).all().item<bool>()) not_finite.add(assignment.stored->spec().name);
+  }
+  const std::string list = not_finite.list("");
+  if (!list.empty()) {
+    log_warning("{}: weights that are NaN or infinite: {}", files.directory(), list);
+  }
+  model.parameters().refresh_compute();
+}
+
+/// A tensor of the files to write: a part of a parameter, possibly under another name.
+struct Output {
+  const Parameter* parameter;
+  WeightPart part;
+};
+
+std::vector<Output> outputs_of(const EncoderDecoder& model) {
+  const ModelConfig& config = model.config();
+  std::vector<Output> outputs;
+  for (const Parameter& parameter : model.parameters().all()) {
+    for (WeightPart& part :
+         weight_parts(parameter, config.gated(), /*t5_names=*/config.moe.num_experts == 0)) {
+      outputs.push_back({&parameter, part});
+      if (config.tie_embeddings) continue;
+      // transformers 4.57 fills the stacks' embeddings of an untied model with random numbers
+      // unless they are there by name.
+      for (const std::string& alias : weight_aliases(parameter.name(), config)) {
+        outputs.push_back({&parameter, part});
+        outputs.back().part.name = alias;
+      }
+    }
+  }
+  return outputs;
+}
+
+void write_weights(const std::string& directory, const EncoderDecoder& model,
+                   const SaveOptions& options) {
+  const at::ScalarType type = scalar_type(options.dtype).value();
+  const std::vector<Output> outputs = outputs_of(model);
+  std::vector<TensorSpec> specs;
+  for (const Output& output : outputs) {
+    specs.push_back({output.part.name, options.dtype, output.part.shape});
+  }
+  write_tensor_files(directory, specs, options.shard_bytes, [&](size_t i, SafetensorsWriter& file) {
+    const at::Tensor values =
+        flat_part(*outputs[i].parameter, outputs[i].part).to(at::kCPU, type).contiguous();
+    file.write({static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()});
+  });
+}
+
+}  // namespace
+
+ModelDescription read_model_description(const std::string& directory) {
+  const std::string path = config_path(directory);
+  if (!std::filesystem::exists(path)) {
+    throw usage_error("no config.json in the directory", directory, "name a model directory");
+  }
+  return parse_model_description(read_file(path), path);
+}
+
+void check_model_directory(const std::string& directory) {
+  check_fit(read_model_description(directory).config, TensorFiles(directory));
+}
+
+void load_weights(const std::string& directory, EncoderDecoder& model) {
+  load_from(TensorFiles(directory), model);
+}
+
+std::unique_ptr<EncoderDecoder> load_model(const std::string& directory, Precision precision) {
+  const ModelConfig config = read_model_description(directory).config;
+  const TensorFiles files(directory);
+  check_fit(config, files);
+  auto model = std::make_unique<EncoderDecoder>(config, precision);
+  load_from(files, *model);
+  return model;
+}
+
+void save_model(const std::string& directory, const EncoderDecoder& model,
+                const SaveOptions& options) {
+  write_weights(directory, model, options);
+  const nlohmann::json generation = {
+      {"decoder_start_token_id", 0}, {"eos_token_id", 1}, {"pad_token_id", 0}};
+  write_file(directory + "/generation_config.json", generation.dump(2) + "\n");
+  if (!options.tokenizer.empty()) {
+    write_file(directory + "/" + kTokenizerFile, read_file(options.tokenizer));
+  }
+  write_file(config_path(directory), model_description_text(model.config(), options.dtype));
+}
+
+}  // namespace switchyard

@@ -1,0 +1,46 @@
+// A model directory is a Hugging Face directory, read and written (docs/formats.md).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "checkpoint/tensor_files.h"
+#include "model/encoder_decoder.h"
+#include "model/hf_config.h"
+
+namespace switchyard {
+
+constexpr const char* kConfigFile = "config.json";
+constexpr const char* kTokenizerFile = "spiece.model";
+
+/// config.json of a directory, as parse_model_description().
+ModelDescription read_model_description(const std::string& directory);
+
+/// Holds config.json against the weights' names, shapes and types without reading the weights.
+/// Throws as load_model().
+void check_model_directory(const std::string& directory);
+
+/// Reads the weights of `directory` into the parameters of `model`, each tensor once, experts
+/// straight into their stack; then refreshes the compute copies. Any of float32, bfloat16, float16
+/// and float64 is taken. Throws Error(kDamaged) naming the first tensors that are missing,
+/// misshapen or not of this model; warns of values that are not finite.
+void load_weights(const std::string& directory, EncoderDecoder& model);
+
+/// The model of a model directory, ready to run in `precision`. What config.json asks for is held
+/// against the weights before memory is taken.
+std::unique_ptr<EncoderDecoder> load_model(const std::string& directory, Precision precision);
+
+struct SaveOptions {
+  DType dtype = DType::kF32;
+  uint64_t shard_bytes = kDefaultShardBytes;
+  std::string tokenizer;  // SentencePiece model to copy; "": none
+};
+
+/// Writes config.json, generation_config.json, the weights and the tokenizer into `directory`,
+/// which exists. Files one by one as base/files.h does; use a temporary directory where all must
+/// appear at once.
+void save_model(const std::string& directory, const EncoderDecoder& model,
+                const SaveOptions& options);
+
+}  // namespace switchyard

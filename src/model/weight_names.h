@@ -1,0 +1,31 @@
+// Hugging Face's names of a model's weights. Ours are the same but for stacked experts, the stacked
+// [gate; linear] of GEGLU, and T5's name for a feed-forward.
+// E: experts, F: d_ff, D: d_model.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+#include "ops/parameter.h"
+
+namespace switchyard {
+
+/// A contiguous part of a parameter that is one tensor there. The parts of a parameter follow each
+/// other and make up the whole.
+struct WeightPart {
+  std::string name;
+  std::vector<int64_t> shape;
+  int64_t begin = 0;  // first element within the parameter
+  int64_t numel = 0;
+};
+
+/// `t5_names`: "DenseReluDense" instead of Switch's "mlp". `gated`: `wi` is wi_0 on top of wi_1.
+///   ...mlp.experts.wi.weight [E, F, D] -> ...mlp.experts.expert_0.wi.weight [F, D], ...
+std::vector<WeightPart> weight_parts(const Parameter& parameter, bool gated, bool t5_names);
+
+/// Names under which Hugging Face may store the same weights: of the embedding its copies in both
+/// stacks and, when tied, the output layer. Not `name` itself.
+std::vector<std::string> weight_aliases(const std::string& name, const ModelConfig& config);
+
+}  // namespace switchyard
