@@ -136,9 +136,7 @@ RouterInput MoeLayer::make_router_input(const MoeInput& input) const {
   while (begin < sequences) {
     const int64_t end = std::min(sequences, begin + group - (input.first_sequence + begin) % group);
     routing.group_ends.push_back(end * length);
-    routing.capacity.push_back(
-        hf ? std::min(config_.expert_capacity, length)
-           : expert_capacity(config_, (end - begin) * length, input.training));
+    routing.capacity.push_back(expert_capacity(config_, (end - begin) * length, input.training));
     begin = end;
   }
   return routing;
