@@ -88,6 +88,7 @@ size_t find_baseline(const std::vector<RunData>& runs, const std::vector<Group>&
     if (groups[g].name == baseline) return g;
   }
   std::vector<std::string> names;
+  names.reserve(runs.size());
   for (const RunData& run : runs) names.push_back(run.name);
   throw usage_error(format("no run is named '{}'", baseline), "--baseline",
                     format("name one of: {}", fmt::join(names, ", ")));

@@ -115,6 +115,7 @@ std::vector<LayerLoad> read_layers(const std::vector<json>& lines, size_t heat_c
     }
   }
   std::vector<LayerLoad> layers;
+  layers.reserve(order.size());
   for (const std::string& name : order) layers.push_back(means.at(name).take());
   return layers;
 }

@@ -154,6 +154,36 @@ TEST_F(ReportProgram, DamagedAndUnfinishedMetrics) {
               AllOf(HasSubstr("2 damaged lines"), HasSubstr("the last line is incomplete")));
 }
 
+// Lines that parse but say nonsense are worth what can be read of them.
+TEST_F(ReportProgram, NumbersOfWrongKinds) {
+  const std::string run = make_run("run", {8, 1, {"-3", "-2"}, 1});
+  append(
+      run + "/metrics.jsonl",
+      R"({"kind": "train", "step": 300, "tokens": "many", "nlp": [], "layers": [1, {"layer": 2}, )"
+      R"({"layer": "x", "load": ["a", null]}, {"layer": "encoder.1", "load": [1, 0, 0]}]})"
+      "\n"
+      R"({"kind": "train", "step": 400, "tokens": 1e300, "seconds": -1e300, "nlp": 1e308})"
+      "\n"
+      R"({"kind": "eval", "step": 400, "tokens": null, "seconds": {}, "nlp": "best"})"
+      "\n"
+      R"({"kind": "eval", "step": 100, "nlp": 7})"
+      "\n");
+  write_file(run + "/run.json", R"({"machine": 7, "data": [], "threads": {}, "parameters": "x"})");
+  const ProgramResult result = run_program({"report", run, "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("step does not rise"));
+  EXPECT_EQ(nlohmann::json::parse(result.out)["runs"][0]["final_nlp"], -2.0);
+  EXPECT_GT(nlohmann::json::parse(result.out)["runs"][0]["parameters"], 1e6);
+  EXPECT_EQ(page_data(read_file(run + "/report.html"))["runs"][0]["train"]["nlp"].size(), 4u);
+}
+
+TEST_F(ReportProgram, RunsOfOneNameAreToldApart) {
+  const std::string one = make_run("one/run", dense_), two = make_run("two/run", sparse_);
+  const ProgramResult result = run_program({"report", one, two, "--output", folder_ / "page.html"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("one/run (baseline)"), HasSubstr("two/run")));
+}
+
 TEST_F(ReportProgram, RunWithoutEvaluationOrRunJson) {
   const std::string run = make_run("run", {});
   fs::remove(run + "/run.json");
