@@ -178,7 +178,9 @@ void count_by_recipe(RunData& run) {
 std::string describe_machine(const json& info) {
   const json machine = info.value("machine", json::object());
   if (!machine.is_object() || text(machine, "processor").empty()) return {};
-  return format("{}, {} threads", text(machine, "processor"), text(info, "threads"));
+  const std::string threads = text(info, "threads");
+  return format("{}, {} {}", text(machine, "processor"), threads,
+                threads == "1" ? "thread" : "threads");
 }
 
 void read_facts(const json& info, RunData& run) {
