@@ -7,7 +7,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/profile.h"
+#include "kernels/activations.h"
+#include "ops/kernel_pointers.h"
 #include "ops/ops.h"
+#include "ops/reference.h"
 
 namespace switchyard::ops {
 namespace {
@@ -28,9 +32,8 @@ class StreamDropout : public torch::autograd::Function<StreamDropout> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const at::Tensor& gradient = gradients[0];
     const double rate = context->saved_data["rate"].toDouble();
-    const at::Tensor mask =
-        mask_for(gradient, rate, context->saved_data["stream"].toStringRef(),
-                 context->saved_data["first_row"].toInt());
+    const at::Tensor mask = mask_for(gradient, rate, context->saved_data["stream"].toStringRef(),
+                                     context->saved_data["first_row"].toInt());
     return {gradient * mask, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 
@@ -43,6 +46,50 @@ class StreamDropout : public torch::autograd::Function<StreamDropout> {
     const at::Tensor flat = x.reshape({-1, x.size(-1)});
     const at::Tensor keys = at::arange(first_row, first_row + flat.size(0), at::kLong);
     return dropout_mask(flat, keys, rate, stream).view(x.sizes());
+  }
+};
+
+bool has_kernel(const at::Tensor& x) {
+  return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+}
+
+class Relu : public torch::autograd::Function<Relu> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x_variable) {
+    const ProfileScope profile("activation forward");
+    const at::Tensor x = x_variable.detach().contiguous();
+    const at::Tensor y = at::empty_like(x);
+    relu_out(x, y);
+    context->save_for_backward({y});
+    return y;
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const ProfileScope profile("activation backward");
+    const at::Tensor y = context->get_saved_variables()[0];
+    const at::Tensor dx = at::empty_like(y);
+    relu_backward_out(y, gradients[0].contiguous(), dx);
+    return {dx};
+  }
+};
+
+class Geglu : public torch::autograd::Function<Geglu> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x_variable) {
+    const ProfileScope profile("activation forward");
+    const at::Tensor x = x_variable.detach().contiguous();
+    std::vector<int64_t> shape = x.sizes().vec();
+    shape.back() /= 2;
+    const at::Tensor y = at::empty(shape, x.options());
+    geglu_out(x, y);
+    context->save_for_backward({x});
+    return y;
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const ProfileScope profile("activation backward");
+    const at::Tensor x = context->get_saved_variables()[0];
+    const at::Tensor dx = at::empty_like(x);
+    geglu_backward_out(x, gradients[0].contiguous(), dx);
+    return {dx};
   }
 };
 
@@ -86,18 +133,70 @@ at::Tensor dropout(const at::Tensor& x, double rate, const RandomStream& stream,
   return StreamDropout::apply(x, rate, to_bytes(stream), first_row);
 }
 
-at::Tensor relu(const at::Tensor& x) { return at::relu(x); }
+at::Tensor relu(const at::Tensor& x) { return has_kernel(x) ? Relu::apply(x) : at::relu(x); }
 
 at::Tensor geglu(const at::Tensor& x) {
-  const auto halves = x.chunk(2, -1);
-  return at::gelu(halves[0], "tanh") * halves[1];
+  return has_kernel(x) ? Geglu::apply(x) : reference::geglu(x);
 }
 
-at::Tensor geglu_backward(const at::Tensor& x, const at::Tensor& gradient) {
-  const auto halves = x.chunk(2, -1);
-  const at::Tensor linear_part = at::gelu(halves[0], "tanh") * gradient;
-  const at::Tensor gate_part = at::gelu_backward(gradient * halves[1], halves[0], "tanh");
-  return at::cat({gate_part, linear_part}, -1);
+// float64 (tests) takes LibTorch's way.
+void relu_out(const at::Tensor& x, const at::Tensor& out) {
+  const auto run = [&]<class T>(T) { kernels::relu(read<T>(x), x.numel(), write<T>(out)); };
+  switch (x.scalar_type()) {
+    case at::kFloat:
+      return run(float{});
+    case at::kBFloat16:
+      return run(kernels::Bf16{});
+    default:
+      out.copy_(at::relu(x));
+  }
+}
+
+void relu_backward_out(const at::Tensor& y, const at::Tensor& dy, const at::Tensor& out) {
+  const auto run = [&]<class T>(T) {
+    kernels::relu_backward(read<T>(y), read<T>(dy), y.numel(), write<T>(out));
+  };
+  switch (y.scalar_type()) {
+    case at::kFloat:
+      return run(float{});
+    case at::kBFloat16:
+      return run(kernels::Bf16{});
+    default:
+      out.copy_(dy * y.gt(0).to(dy.scalar_type()));
+  }
+}
+
+void geglu_out(const at::Tensor& x, const at::Tensor& out) {
+  const int64_t width = out.size(-1);
+  const auto run = [&]<class T>(T) {
+    kernels::geglu(read<T>(x), out.numel() / width, width, write<T>(out));
+  };
+  switch (x.scalar_type()) {
+    case at::kFloat:
+      return run(float{});
+    case at::kBFloat16:
+      return run(kernels::Bf16{});
+    default:
+      out.copy_(reference::geglu(x));
+  }
+}
+
+void geglu_backward_out(const at::Tensor& x, const at::Tensor& dy, const at::Tensor& out) {
+  const int64_t width = dy.size(-1);
+  const auto run = [&]<class T>(T) {
+    kernels::geglu_backward(read<T>(x), read<T>(dy), dy.numel() / width, width, write<T>(out));
+  };
+  switch (x.scalar_type()) {
+    case at::kFloat:
+      return run(float{});
+    case at::kBFloat16:
+      return run(kernels::Bf16{});
+    default: {
+      const auto halves = x.chunk(2, -1);
+      const at::Tensor gate = at::gelu_backward(dy * halves[1], halves[0], "tanh");
+      out.copy_(at::cat({gate, at::gelu(halves[0], "tanh") * dy}, -1));
+    }
+  }
 }
 
 }  // namespace switchyard::ops

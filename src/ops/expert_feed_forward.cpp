@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <tuple>
 
 #include "base/profile.h"
 #include "ops/activations.h"
@@ -27,7 +28,8 @@ using torch::autograd::variable_list;
 
 /// Runs body(e) for every expert with rows, longest first onto the least busy thread. With one
 /// expert the products themselves use all threads. What is computed does not depend on the split.
-void for_each_expert(const std::vector<int64_t>& offsets, const std::function<void(int64_t)>& body) {
+void for_each_expert(const std::vector<int64_t>& offsets,
+                     const std::function<void(int64_t)>& body) {
   std::vector<int64_t> order;
   const auto rows = [&](int64_t e) {
     return offsets[static_cast<size_t>(e) + 1] - offsets[static_cast<size_t>(e)];
@@ -39,7 +41,8 @@ void for_each_expert(const std::vector<int64_t>& offsets, const std::function<vo
     body(order[0]);
     return;
   }
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return rows(a) > rows(b); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return rows(a) > rows(b); });
   const auto threads = static_cast<size_t>(std::max(1, at::get_num_threads()));
   std::vector<std::vector<int64_t>> share(threads);
   std::vector<int64_t> busy(threads, 0);
@@ -87,13 +90,46 @@ void combine_backward(const at::Tensor& upstream, const at::Tensor& y, const at:
   });
 }
 
-at::Tensor masked_by_relu(at::Tensor gradient, const at::Tensor& output) {
-  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, output.scalar_type(), "masked_by_relu", [&] {
-    rows::mask_by_relu(output.const_data_ptr<scalar_t>(), output.numel(),
-                       gradient.mutable_data_ptr<scalar_t>());
-  });
-  return gradient;
+// out[index[r]] = rows[r].
+void scatter_rows(const at::Tensor& rows, const at::Tensor& index, const at::Tensor& out) {
+  const auto bytes = static_cast<size_t>(rows.size(1) * rows.element_size());
+  const auto* from = static_cast<const char*>(rows.const_data_ptr());
+  auto* to = static_cast<char*>(out.mutable_data_ptr());
+  const int64_t* place = index.const_data_ptr<int64_t>();
+  for (int64_t r = 0; r < rows.size(0); ++r) {
+    std::memcpy(to + static_cast<size_t>(place[r]) * bytes, from + static_cast<size_t>(r) * bytes,
+                bytes);
+  }
 }
+
+// A weight gradient of all experts. Products in the gradient's own type go straight into it; others
+// pass through one scratch matrix per thread.
+class ExpertGradient {
+ public:
+  ExpertGradient(Parameter& parameter, at::ScalarType product_type) {
+    std::tie(buffer_, accumulate_) = parameter.gradient_for_writing();
+    if (product_type == buffer_.scalar_type()) return;
+    scratch_ = at::empty({at::get_num_threads(), buffer_.size(1), buffer_.size(2)}, product_type);
+  }
+  /// gradient of expert e (+)= a b. Any thread, one at a time per expert.
+  void write(int64_t e, const at::Tensor& a, const at::Tensor& b) const {
+    at::Tensor own = buffer_.select(0, e);
+    if (!scratch_.defined()) {
+      accumulate_ ? own.addmm_(a, b) : at::mm_out(own, a, b);
+      return;
+    }
+    at::Tensor product = scratch_.select(0, at::get_thread_num());
+    at::mm_out(product, a, b);
+    accumulate_ ? own.add_(product) : own.copy_(product);
+  }
+  void write_idle(int64_t e) const {
+    if (!accumulate_) buffer_.select(0, e).zero_();
+  }
+
+ private:
+  at::Tensor buffer_, scratch_;
+  bool accumulate_ = false;
+};
 
 class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
  public:
@@ -105,15 +141,16 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
     const at::Tensor x = x_variable.detach();
     const int64_t width = x.size(1);
     const int64_t num_rows = plan.num_rows();
-    const at::Tensor token = plan.num_choices == 1 ? plan.row_choice
-                                                   : plan.row_choice.floor_divide(plan.num_choices);
+    const at::Tensor token =
+        plan.num_choices == 1 ? plan.row_choice : plan.row_choice.floor_divide(plan.num_choices);
     const at::Tensor rows = at::empty({num_rows, width}, x.options());
     const at::Tensor row_gate = gate.detach().reshape(-1).index_select(0, plan.row_choice);
     const at::Tensor pre = at::empty({num_rows, wi->compute().size(1)}, x.options());
     const at::Tensor y = at::empty({num_rows, width}, x.options());
     const at::Tensor out = at::zeros_like(x);
-    at::Tensor scaled;
+    at::Tensor scaled, gated;
     if (plan.num_choices > 1) scaled = at::empty_like(y);
+    if (options.gated) gated = at::empty({num_rows, wo->compute().size(2)}, x.options());
     const int64_t first_choice = options.first_token * plan.num_choices;
     for_each_expert(plan.offsets, [&](int64_t e) {
       const auto [begin, count] = rows_of(plan.offsets, e);
@@ -123,7 +160,8 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
       at::Tensor own_pre = pre.narrow(0, begin, count);
       at::mm_out(own_pre, own_rows, wi->compute().select(0, e).t());
       // ReLU's own output is enough for its gradient, so it may overwrite.
-      at::Tensor hidden = options.gated ? geglu(own_pre) : own_pre.relu_();
+      at::Tensor hidden = options.gated ? gated.narrow(0, begin, count) : own_pre;
+      (options.gated ? geglu_out : relu_out)(own_pre, hidden);
       if (options.dropout > 0) {
         hidden = expert_dropout(hidden, plan.row_choice.narrow(0, begin, count) + first_choice,
                                 options.dropout, options.dropout_stream);
@@ -171,59 +209,52 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
     const at::ScalarType gate_type = rows.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     const at::Tensor x_gradient = at::zeros({num_tokens, rows.size(1)}, rows.options());
     const at::Tensor row_gate_gradient = at::empty({rows.size(0)}, gate_type);
-    at::Tensor row_x_gradient;
-    if (!one_choice) row_x_gradient = at::empty_like(rows);
-    const auto wi_gradient = wi.gradient_for_writing();
-    const auto wo_gradient = wo.gradient_for_writing();
-    if (!wi_gradient.second) zero_idle_experts(wi_gradient.first, offsets);
-    if (!wo_gradient.second) zero_idle_experts(wo_gradient.first, offsets);
+    const ExpertGradient wi_gradient(wi, rows.scalar_type()), wo_gradient(wo, rows.scalar_type());
+    for (int64_t e = 0; e + 1 < static_cast<int64_t>(offsets.size()); ++e) {
+      if (rows_of(offsets, e).count > 0) continue;
+      wi_gradient.write_idle(e);
+      wo_gradient.write_idle(e);
+    }
+    // Buffers of all experts at once: allocating per expert costs more than the products save.
+    const at::Tensor all_dy = at::empty_like(rows), all_dx = at::empty_like(rows);
+    const at::Tensor all_dh = at::empty({rows.size(0), wo.compute().size(2)}, rows.options());
+    at::Tensor all_hidden, all_dpre;
+    if (gated) {
+      all_hidden = at::empty_like(all_dh);
+      all_dpre = at::empty_like(pre);
+    }
     for_each_expert(offsets, [&](int64_t e) {
       const auto [begin, count] = rows_of(offsets, e);
       const at::Tensor tokens = token.narrow(0, begin, count);
       const at::Tensor own_pre = pre.narrow(0, begin, count);
       const at::Tensor own_rows = rows.narrow(0, begin, count);
-      const at::Tensor dy = at::empty({count, rows.size(1)}, rows.options());
+      const at::Tensor dy = all_dy.narrow(0, begin, count);
       combine_backward(out_gradient, y.narrow(0, begin, count), row_gate.narrow(0, begin, count),
                        tokens, dy, row_gate_gradient.narrow(0, begin, count));
-      at::Tensor hidden = gated ? geglu(own_pre) : own_pre;
-      at::Tensor mask;
+      at::Tensor hidden = gated ? all_hidden.narrow(0, begin, count) : own_pre;
+      if (gated) geglu_out(own_pre, hidden);
+      at::Tensor dh = all_dh.narrow(0, begin, count);
+      at::mm_out(dh, dy, wo.compute().select(0, e));
       if (rate > 0) {
-        mask = dropout_mask(hidden, choice.narrow(0, begin, count) + first_choice, rate, stream);
+        const at::Tensor mask =
+            dropout_mask(hidden, choice.narrow(0, begin, count) + first_choice, rate, stream);
         hidden = hidden * mask;
+        dh.mul_(mask);
       }
-      store(wo_gradient, e, at::mm(dy.t(), hidden));
-      at::Tensor dh = at::mm(dy, wo.compute().select(0, e));
-      if (rate > 0) dh = dh * mask;
-      const at::Tensor dpre = gated ? geglu_backward(own_pre, dh) : masked_by_relu(dh, own_pre);
-      store(wi_gradient, e, at::mm(dpre.t(), own_rows));
-      const at::Tensor dx = at::mm(dpre, wi.compute().select(0, e));
-      if (one_choice) {
-        at::Tensor(x_gradient).index_copy_(0, tokens, dx);
-      } else {
-        row_x_gradient.narrow(0, begin, count).copy_(dx);
-      }
+      wo_gradient.write(e, dy.t(), hidden);
+      const at::Tensor dpre = gated ? all_dpre.narrow(0, begin, count) : dh;
+      (gated ? geglu_backward_out : relu_backward_out)(own_pre, dh, dpre);
+      wi_gradient.write(e, dpre.t(), own_rows);
+      at::Tensor dx = all_dx.narrow(0, begin, count);
+      at::mm_out(dx, dpre, wi.compute().select(0, e));
+      if (one_choice) scatter_rows(dx, tokens, x_gradient);
     });
-    if (!one_choice) at::Tensor(x_gradient).index_add_(0, token, row_x_gradient);
+    if (!one_choice) at::Tensor(x_gradient).index_add_(0, token, all_dx);
     const at::Tensor gate_gradient =
         at::zeros(context->saved_data["gate_shape"].toIntVector(), gate_type);
     gate_gradient.view(-1).index_copy_(0, choice, row_gate_gradient);
     return {x_gradient,   gate_gradient, at::Tensor(), at::Tensor(),
             at::Tensor(), at::Tensor(),  at::Tensor(), at::Tensor()};
-  }
-
- private:
-  static void store(const std::pair<at::Tensor, bool>& into, int64_t e, const at::Tensor& gradient) {
-    at::Tensor slice = into.first.select(0, e);
-    if (into.second) {
-      slice.add_(gradient);
-    } else {
-      slice.copy_(gradient);
-    }
-  }
-  static void zero_idle_experts(const at::Tensor& buffer, const std::vector<int64_t>& offsets) {
-    for (int64_t e = 0; e + 1 < static_cast<int64_t>(offsets.size()); ++e) {
-      if (rows_of(offsets, e).count == 0) buffer.select(0, e).zero_();
-    }
   }
 };
 

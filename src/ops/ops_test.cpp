@@ -3,6 +3,7 @@
 #include "ops/ops.h"
 
 #include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
 #include "ops/parameter_bridge.h"
@@ -98,6 +99,27 @@ TEST(Geglu, GradientMatchesFiniteDifferences) {
   const auto loss = [&] { return (ops::geglu(x) * weight).sum(); };
   loss().backward();
   expect_gradient("x", x, x.grad(), [&] { return loss().item<double>(); });
+}
+
+TEST(Activations, EqualTheReference) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    const double tolerance = type == at::kFloat ? 1e-5 : 1e-2;
+    const at::Tensor values = random_tensor({3, 5, 34}, 1, type);
+    for (const bool gated : {false, true}) {
+      const auto run = [&](bool fused) {
+        at::Tensor x = values.clone().set_requires_grad(true);
+        // A transposed view: the kernels need contiguous memory.
+        const at::Tensor turned = x.transpose(0, 1);
+        const at::Tensor y = gated ? (fused ? ops::geglu(turned) : reference::geglu(turned))
+                                   : (fused ? ops::relu(turned) : at::relu(turned));
+        (y * random_tensor(y.sizes(), 2, type)).sum().backward();
+        return std::pair{y.detach().to(at::kFloat), x.grad().to(at::kFloat)};
+      };
+      const auto fused = run(true), plain = run(false);
+      EXPECT_LE((fused.first - plain.first).abs().max().item<double>(), 4 * tolerance);
+      EXPECT_LE((fused.second - plain.second).abs().max().item<double>(), 4 * tolerance);
+    }
+  }
 }
 
 TEST(Dropout, IsDrawnAgainInBackwardAndDoesNotDependOnTheSplit) {
@@ -317,7 +339,7 @@ TEST(CrossEntropy, WithoutGradientsNothingIsWritten) {
   Parameter table("table", random_tensor({50, 8}, 2, at::kFloat), {});
   const at::Tensor hidden = random_tensor({4, 8}, 1, at::kFloat);
   const at::Tensor targets = at::tensor({3, 0, 8, 49}, at::kLong);
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   const auto result = ops::cross_entropy(hidden, table, targets, 1.0, 0.0);
   EXPECT_FALSE(result.loss_sum.requires_grad());
   EXPECT_FALSE(table.gradient().defined());

@@ -14,8 +14,14 @@ at::ScalarType wide(const at::Tensor& x) {
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& scale, double epsilon) {
   const at::Tensor wide_x = x.to(wide(x));
-  const at::Tensor normed = wide_x * at::rsqrt(wide_x.square().mean(-1, /*keepdim=*/true) + epsilon);
+  const at::Tensor normed =
+      wide_x * at::rsqrt(wide_x.square().mean(-1, /*keepdim=*/true) + epsilon);
   return (normed * scale.to(wide(x))).to(x.scalar_type());
+}
+
+at::Tensor geglu(const at::Tensor& x) {
+  const auto halves = x.chunk(2, -1);
+  return at::gelu(halves[0], "tanh") * halves[1];
 }
 
 at::Tensor attention(const ops::AttentionInput& in) {
@@ -36,7 +42,8 @@ at::Tensor attention(const ops::AttentionInput& in) {
   at::Tensor visible = at::ones({1, 1, s, t}, index.dtype(at::kBool));
   if (in.causal) visible = visible & (columns <= rows + (t - s));
   if (in.query_segments.defined()) {
-    visible = visible & (in.query_segments.unsqueeze(2) == in.key_segments.unsqueeze(1)).unsqueeze(1);
+    visible =
+        visible & (in.query_segments.unsqueeze(2) == in.key_segments.unsqueeze(1)).unsqueeze(1);
   }
   scores = scores.masked_fill(visible.logical_not(), -std::numeric_limits<double>::infinity());
   const at::Tensor any = visible.any(-1, /*keepdim=*/true);
@@ -57,7 +64,7 @@ at::Tensor expert_feed_forward(const at::Tensor& x, const RoutingPlan& plan, con
     const at::Tensor tokens = choices.floor_divide(plan.num_choices);
     const at::Tensor rows = x.index_select(0, tokens);
     const at::Tensor pre = at::mm(rows, wi.select(0, e).t());
-    at::Tensor hidden = options.gated ? ops::geglu(pre) : at::relu(pre);
+    at::Tensor hidden = options.gated ? geglu(pre) : at::relu(pre);
     if (options.dropout > 0) {
       hidden = ops::expert_dropout(hidden, choices + options.first_token * plan.num_choices,
                                    options.dropout, options.dropout_stream);

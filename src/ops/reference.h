@@ -10,6 +10,9 @@ namespace switchyard::reference {
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& scale, double epsilon);
 
+/// gelu_tanh(a) * b with [a | b] = x along the last axis.
+at::Tensor geglu(const at::Tensor& x);
+
 /// Forms the [S, T] bias and mask tensors.
 at::Tensor attention(const ops::AttentionInput& input);
 

@@ -41,11 +41,6 @@ void gather_plain(const T* upstream, const T* y, const T* gate, const int64_t* i
   }
 }
 
-template <class T>
-void mask_plain(const T* output, int64_t count, T* gradient) {
-  for (int64_t i = 0; i < count; ++i) gradient[i] = output[i] > T(0) ? gradient[i] : T(0);
-}
-
 #define SWITCHYARD_CLONES \
   __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 
@@ -75,13 +70,6 @@ SWITCHYARD_CLONES void gather_bits(const uint16_t* upstream, const uint16_t* y, 
       sum += wide * widen(own[i]);
     }
     dot[r] = sum;
-  }
-}
-
-// A bfloat16 is above zero iff its bits, as a signed integer, are.
-SWITCHYARD_CLONES void mask_bits(const int16_t* output, int64_t count, int16_t* gradient) {
-  for (int64_t i = 0; i < count; ++i) {
-    gradient[i] = static_cast<int16_t>(output[i] > 0 ? gradient[i] : 0);
   }
 }
 
@@ -115,16 +103,6 @@ void gather_scaled(const c10::BFloat16* upstream, const c10::BFloat16* y, const 
                    const int64_t* index, int64_t count, int64_t width, c10::BFloat16* scaled,
                    float* dot) {
   gather_bits(bits_of(upstream), bits_of(y), gate, index, count, width, bits_of(scaled), dot);
-}
-
-void mask_by_relu(const float* output, int64_t count, float* gradient) {
-  mask_plain(output, count, gradient);
-}
-void mask_by_relu(const double* output, int64_t count, double* gradient) {
-  mask_plain(output, count, gradient);
-}
-void mask_by_relu(const c10::BFloat16* output, int64_t count, c10::BFloat16* gradient) {
-  mask_bits(reinterpret_cast<const int16_t*>(output), count, reinterpret_cast<int16_t*>(gradient));
 }
 
 }  // namespace switchyard::rows

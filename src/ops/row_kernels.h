@@ -26,9 +26,4 @@ void gather_scaled(const c10::BFloat16* upstream, const c10::BFloat16* y, const 
                    const int64_t* index, int64_t count, int64_t width, c10::BFloat16* scaled,
                    float* dot);
 
-/// gradient[i] = 0 where output[i] <= 0 (ReLU's output or input), in place.
-void mask_by_relu(const float* output, int64_t count, float* gradient);
-void mask_by_relu(const double* output, int64_t count, double* gradient);
-void mask_by_relu(const c10::BFloat16* output, int64_t count, c10::BFloat16* gradient);
-
 }  // namespace switchyard::rows
