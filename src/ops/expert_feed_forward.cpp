@@ -67,6 +67,29 @@ Rows rows_of(const std::vector<int64_t>& offsets, int64_t e) {
   return {begin, offsets[static_cast<size_t>(e) + 1] - begin};
 }
 
+// Where each expert's rows lie in the working buffers. LibTorch compiles a bfloat16 product for
+// each shape that it meets, for longer than the product takes, and experts get a new number of rows
+// in every step: rows are padded with zeros to a few numbers. One expert needs none, and must give
+// the dense layer's bits.
+std::vector<int64_t> padded_offsets(const std::vector<int64_t>& offsets, at::ScalarType type) {
+  if (type != at::kBFloat16 || offsets.size() <= 2) return offsets;
+  std::vector<int64_t> padded = {0};
+  for (size_t e = 0; e + 1 < offsets.size(); ++e) {
+    const int64_t count = offsets[e + 1] - offsets[e], step = count <= 64 ? 16 : 32;
+    padded.push_back(padded.back() + (count + step - 1) / step * step);
+  }
+  return padded;
+}
+
+// The rows of one expert in a padded buffer: all of them, and the `count` that hold something.
+at::Tensor padded_rows(const at::Tensor& buffer, const std::vector<int64_t>& padded, int64_t e) {
+  const Rows rows = rows_of(padded, e);
+  return buffer.narrow(0, rows.begin, rows.count);
+}
+void zero_from(const at::Tensor& rows, int64_t count) {
+  if (count < rows.size(0)) rows.narrow(0, count, rows.size(0) - count).zero_();
+}
+
 // The three loops of row_kernels.h on tensors. The gate is float32 for bfloat16 rows, else of the
 // rows' own type.
 void combine(const at::Tensor& y, const at::Tensor& gate, const at::Tensor& index,
@@ -88,6 +111,13 @@ void combine_backward(const at::Tensor& upstream, const at::Tensor& y, const at:
                         y.size(1), scaled.mutable_data_ptr<scalar_t>(),
                         dot.mutable_data_ptr<Gate>());
   });
+}
+
+// Dropout of the first keys.numel() rows, in place.
+void drop_out(const at::Tensor& hidden, const at::Tensor& keys, double rate,
+              const RandomStream& stream) {
+  at::Tensor filled = hidden.narrow(0, 0, keys.size(0));
+  filled.mul_(dropout_mask(filled, keys, rate, stream));
 }
 
 // out[index[r]] = rows[r].
@@ -140,34 +170,38 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
     const ProfileScope profile("experts forward");
     const at::Tensor x = x_variable.detach();
     const int64_t width = x.size(1);
-    const int64_t num_rows = plan.num_rows();
     const at::Tensor token =
         plan.num_choices == 1 ? plan.row_choice : plan.row_choice.floor_divide(plan.num_choices);
-    const at::Tensor rows = at::empty({num_rows, width}, x.options());
+    const std::vector<int64_t> padded = padded_offsets(plan.offsets, x.scalar_type());
+    const at::Tensor rows = at::empty({padded.back(), width}, x.options());
     const at::Tensor row_gate = gate.detach().reshape(-1).index_select(0, plan.row_choice);
-    const at::Tensor pre = at::empty({num_rows, wi->compute().size(1)}, x.options());
-    const at::Tensor y = at::empty({num_rows, width}, x.options());
+    const at::Tensor pre = at::empty({padded.back(), wi->compute().size(1)}, x.options());
+    const at::Tensor y = at::empty_like(rows);
     const at::Tensor out = at::zeros_like(x);
     at::Tensor scaled, gated;
-    if (plan.num_choices > 1) scaled = at::empty_like(y);
-    if (options.gated) gated = at::empty({num_rows, wo->compute().size(2)}, x.options());
+    if (plan.num_choices > 1) scaled = at::empty({plan.num_rows(), width}, x.options());
+    if (options.gated) gated = at::empty({padded.back(), wo->compute().size(2)}, x.options());
     const int64_t first_choice = options.first_token * plan.num_choices;
     for_each_expert(plan.offsets, [&](int64_t e) {
       const auto [begin, count] = rows_of(plan.offsets, e);
       const at::Tensor tokens = token.narrow(0, begin, count);
-      at::Tensor own_rows = rows.narrow(0, begin, count);
-      at::index_select_out(own_rows, x, 0, tokens);
-      at::Tensor own_pre = pre.narrow(0, begin, count);
+      const at::Tensor own_rows = padded_rows(rows, padded, e);
+      at::Tensor filled = own_rows.narrow(0, 0, count);
+      at::index_select_out(filled, x, 0, tokens);
+      zero_from(own_rows, count);
+      at::Tensor own_pre = padded_rows(pre, padded, e);
       at::mm_out(own_pre, own_rows, wi->compute().select(0, e).t());
       // ReLU's own output is enough for its gradient, so it may overwrite.
-      at::Tensor hidden = options.gated ? gated.narrow(0, begin, count) : own_pre;
+      at::Tensor hidden = options.gated ? padded_rows(gated, padded, e) : own_pre;
       (options.gated ? geglu_out : relu_out)(own_pre, hidden);
       if (options.dropout > 0) {
-        hidden = expert_dropout(hidden, plan.row_choice.narrow(0, begin, count) + first_choice,
-                                options.dropout, options.dropout_stream);
+        hidden = hidden.clone();
+        drop_out(hidden, plan.row_choice.narrow(0, begin, count) + first_choice, options.dropout,
+                 options.dropout_stream);
       }
-      at::Tensor own_y = y.narrow(0, begin, count);
-      at::mm_out(own_y, hidden, wo->compute().select(0, e).t());
+      at::Tensor padded_y = padded_rows(y, padded, e);
+      at::mm_out(padded_y, hidden, wo->compute().select(0, e).t());
+      const at::Tensor own_y = padded_y.narrow(0, 0, count);
       if (plan.num_choices == 1) {
         combine(own_y, row_gate.narrow(0, begin, count), tokens, out);  // distinct rows: no clash
       } else {
@@ -208,7 +242,10 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
     const bool one_choice = context->saved_data["gate_shape"].toIntVector().back() == 1;
     const at::ScalarType gate_type = rows.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     const at::Tensor x_gradient = at::zeros({num_tokens, rows.size(1)}, rows.options());
-    const at::Tensor row_gate_gradient = at::empty({rows.size(0)}, gate_type);
+    const at::Tensor row_gate_gradient = at::empty({choice.size(0)}, gate_type);
+    at::Tensor row_x_gradient;
+    if (!one_choice) row_x_gradient = at::empty({choice.size(0), rows.size(1)}, rows.options());
+    const std::vector<int64_t> padded = padded_offsets(offsets, rows.scalar_type());
     const ExpertGradient wi_gradient(wi, rows.scalar_type()), wo_gradient(wo, rows.scalar_type());
     for (int64_t e = 0; e + 1 < static_cast<int64_t>(offsets.size()); ++e) {
       if (rows_of(offsets, e).count > 0) continue;
@@ -226,30 +263,36 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
     for_each_expert(offsets, [&](int64_t e) {
       const auto [begin, count] = rows_of(offsets, e);
       const at::Tensor tokens = token.narrow(0, begin, count);
-      const at::Tensor own_pre = pre.narrow(0, begin, count);
-      const at::Tensor own_rows = rows.narrow(0, begin, count);
-      const at::Tensor dy = all_dy.narrow(0, begin, count);
-      combine_backward(out_gradient, y.narrow(0, begin, count), row_gate.narrow(0, begin, count),
-                       tokens, dy, row_gate_gradient.narrow(0, begin, count));
-      at::Tensor hidden = gated ? all_hidden.narrow(0, begin, count) : own_pre;
+      const at::Tensor own_pre = padded_rows(pre, padded, e);
+      const at::Tensor dy = padded_rows(all_dy, padded, e);
+      combine_backward(out_gradient, padded_rows(y, padded, e).narrow(0, 0, count),
+                       row_gate.narrow(0, begin, count), tokens, dy.narrow(0, 0, count),
+                       row_gate_gradient.narrow(0, begin, count));
+      zero_from(dy, count);
+      at::Tensor hidden = gated ? padded_rows(all_hidden, padded, e) : own_pre;
       if (gated) geglu_out(own_pre, hidden);
-      at::Tensor dh = all_dh.narrow(0, begin, count);
+      at::Tensor dh = padded_rows(all_dh, padded, e);
       at::mm_out(dh, dy, wo.compute().select(0, e));
       if (rate > 0) {
-        const at::Tensor mask =
-            dropout_mask(hidden, choice.narrow(0, begin, count) + first_choice, rate, stream);
-        hidden = hidden * mask;
-        dh.mul_(mask);
+        const at::Tensor keys = choice.narrow(0, begin, count) + first_choice;
+        hidden = hidden.clone();
+        drop_out(hidden, keys, rate, stream);
+        drop_out(dh, keys, rate, stream);
       }
       wo_gradient.write(e, dy.t(), hidden);
-      const at::Tensor dpre = gated ? all_dpre.narrow(0, begin, count) : dh;
+      const at::Tensor dpre = gated ? padded_rows(all_dpre, padded, e) : dh;
       (gated ? geglu_backward_out : relu_backward_out)(own_pre, dh, dpre);
-      wi_gradient.write(e, dpre.t(), own_rows);
-      at::Tensor dx = all_dx.narrow(0, begin, count);
-      at::mm_out(dx, dpre, wi.compute().select(0, e));
-      if (one_choice) scatter_rows(dx, tokens, x_gradient);
+      wi_gradient.write(e, dpre.t(), padded_rows(rows, padded, e));
+      at::Tensor padded_dx = padded_rows(all_dx, padded, e);
+      at::mm_out(padded_dx, dpre, wi.compute().select(0, e));
+      const at::Tensor dx = padded_dx.narrow(0, 0, count);
+      if (one_choice) {
+        scatter_rows(dx, tokens, x_gradient);
+      } else {
+        row_x_gradient.narrow(0, begin, count).copy_(dx);
+      }
     });
-    if (!one_choice) at::Tensor(x_gradient).index_add_(0, token, all_dx);
+    if (!one_choice) at::Tensor(x_gradient).index_add_(0, token, row_x_gradient);
     const at::Tensor gate_gradient =
         at::zeros(context->saved_data["gate_shape"].toIntVector(), gate_type);
     gate_gradient.view(-1).index_copy_(0, choice, row_gate_gradient);
