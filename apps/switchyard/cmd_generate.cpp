@@ -70,11 +70,13 @@ class GenerateRun {
     prepare_process(threads);
     model_ = load_model(directory, parse_precision(command.precision));
     if (tokenizer_) check_vocabulary(model_->config(), tokenizer_->vocab_size(), tokenizer);
+    command.options.validate(model_->config().vocab_size, "command line");
   }
 
   void run_text() {
     const std::vector<int32_t> ids = encode_input(*tokenizer_, command_.text);
-    for (const Generation& generation : decode({ids}).front()) {
+    const auto generations = decode({ids}, {0});
+    for (const Generation& generation : generations.front()) {
       fmt::print("{}\n", command_.fill ? filled_text(*tokenizer_, ids, generation)
                                        : tokenizer_->decode(generation.ids));
     }
@@ -88,8 +90,8 @@ class GenerateRun {
     for_each_line(command_.input, [&](std::string_view line) {
       ++number;
       if (line.find_first_not_of(" \t\r") == std::string_view::npos) return;
-      batch.push_back(parse_generate_line(line, tokenizer(), model_->config().vocab_size,
-                                          format("{}, line {}", source, number)));
+      batch.push_back(
+          parse_generate_line(line, tokenizer(), model_->config().vocab_size, source, number));
       if (static_cast<int64_t>(batch.size()) == command_.batch_size) answer(batch, output);
     });
     if (!batch.empty()) answer(batch, output);
@@ -99,19 +101,26 @@ class GenerateRun {
  private:
   const Tokenizer* tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
 
-  std::vector<std::vector<Generation>> decode(const std::vector<std::vector<int32_t>>& inputs) {
+  std::vector<std::vector<Generation>> decode(const std::vector<std::vector<int32_t>>& inputs,
+                                              const std::vector<uint64_t>& keys) {
     ModelStepDecoder decoder(*model_, inputs);
-    return generate(decoder, command_.options);
+    return generate(decoder, keys, command_.options);
   }
 
   /// Answers the lines of a batch in their order, and empties it.
   void answer(std::vector<GenerateRequest>& batch, LineOutput& output) {
     std::vector<std::vector<int32_t>> inputs;
-    for (const GenerateRequest& request : batch) inputs.push_back(request.input_ids);
-    const auto generations = decode(inputs);
+    std::vector<uint64_t> keys;
+    for (const GenerateRequest& request : batch) {
+      inputs.push_back(request.input_ids);
+      keys.push_back(request.line);
+    }
+    const auto generations = decode(inputs, keys);
     line_.clear();
     AnswerOptions options;
     options.fill = command_.fill;
+    options.n_best = command_.options.num_return > 1;
+    options.score = command_.options.beam_search();
     for (size_t i = 0; i < batch.size(); ++i) {
       output.write(answer_line(batch[i], generations[i], tokenizer(), options));
     }
@@ -142,6 +151,46 @@ void run(const GenerateCommand& command, int threads) {
   } else {
     generate_run.run_text();
   }
+}
+
+void add_decoding_options(CLI::App& command, GenerateOptions& options) {
+  command.add_option("--num-return", options.num_return, "Outputs for an input: adds `outputs`")
+      ->check(CLI::Range(1, 1 << 10))
+      ->option_text("N=1");
+  command.add_option("--num-beams", options.num_beams, "Beam search with N beams; 1: greedy")
+      ->check(CLI::Range(1, 1 << 10))
+      ->option_text("N=1");
+  command
+      .add_option("--length-penalty", options.length_penalty,
+                  "Beams rank by log-probability / length^X (adds `score`): above 0 favours long "
+                  "outputs")
+      ->check(CLI::Range(-10.0, 10.0))
+      ->option_text("X=1");
+  // Any of these makes it sample.
+  const auto sampling = [&](const std::string& name, auto& value, const std::string& help) {
+    using Value = std::remove_reference_t<decltype(value)>;
+    return command.add_option_function<Value>(
+        name,
+        [&options, &value](const Value& given) {
+          options.sample = true;
+          value = given;
+        },
+        help);
+  };
+  sampling("--temperature", options.temperature,
+           "Sample from p^(1/X); below 1 favours the probable. This and the next three make it "
+           "sample")
+      ->check(CLI::Range(0.01, 100.0))
+      ->option_text("X=1");
+  sampling("--top-k", options.top_k, "Sample among the N most probable ids (0: all)")
+      ->check(CLI::Range(0, 1 << 30))
+      ->option_text("N=0");
+  sampling("--top-p", options.top_p, "Then among the fewest ids that have this share")
+      ->check(CLI::Range(0.0, 1.0))
+      ->option_text("X=1");
+  sampling("--seed", options.seed,
+           "The same seed draws the same for the same line of the input, whatever the batch")
+      ->option_text("N=1");
 }
 
 }  // namespace
@@ -175,6 +224,7 @@ void add_generate_command(CLI::App& app, const GlobalOptions& global) {
       ->required()
       ->check(CLI::Range(1, 1 << 20))
       ->option_text("N");
+  add_decoding_options(*command, state->options);
   command->add_option("--batch-size", state->batch_size, "Inputs decoded together")
       ->check(CLI::Range(1, 1 << 16))
       ->option_text("N=16");

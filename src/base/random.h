@@ -85,6 +85,7 @@ enum RandomPurpose : uint32_t {
   kRandomMixture = 7,
   kRandomSample = 8,
   kRandomTest = 9,
+  kRandomDecode = 10,
 };
 
 }  // namespace switchyard

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "infer/generation.h"
@@ -9,11 +10,28 @@
 
 namespace switchyard {
 
+/// Greedy, unless there are several beams (beam_search.h) or `sample` is set (sampling.h).
 struct GenerateOptions {
   int64_t max_new_tokens = 0;  // >= 1, EOS counted
+  int64_t num_return = 1;      // generations per input
+  int64_t num_beams = 1;
+  double length_penalty = 1.0;
+  bool sample = false;
+  double temperature = 1.0;
+  int64_t top_k = 0;
+  double top_p = 1.0;
+  uint64_t seed = 1;
+
+  bool beam_search() const { return num_beams > 1; }
+  /// Throws Error(kUsage), naming `where`, for options that do not go together or do not fit a
+  /// vocabulary of `vocab_size` ids.
+  void validate(int64_t vocab_size, const std::string& where) const;
 };
 
-/// Per input its generations, best first.
-std::vector<std::vector<Generation>> generate(StepDecoder& decoder, const GenerateOptions& options);
+/// Per input its generations: best first, or in the order drawn. `keys`, one per input, name the
+/// inputs to the random numbers of sampling.
+std::vector<std::vector<Generation>> generate(StepDecoder& decoder,
+                                              const std::vector<uint64_t>& keys,
+                                              const GenerateOptions& options);
 
 }  // namespace switchyard

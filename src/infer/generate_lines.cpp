@@ -73,8 +73,10 @@ std::vector<int32_t> encode_input(const Tokenizer& tokenizer, std::string_view t
 }
 
 GenerateRequest parse_generate_line(std::string_view line, const Tokenizer* tokenizer,
-                                    int64_t vocab_size, const std::string& where) {
-  GenerateRequest request{parse_object(line, where), {}};
+                                    int64_t vocab_size, const std::string& file,
+                                    uint64_t line_number) {
+  const std::string where = format("{}, line {}", file, line_number);
+  GenerateRequest request{parse_object(line, where), {}, line_number};
   const bool has_ids = request.object.contains("input_ids");
   const bool has_text = request.object.contains("input");
   if (has_ids && has_text) {

@@ -16,6 +16,7 @@ namespace switchyard {
 struct GenerateRequest {
   nlohmann::ordered_json object;  // the line as it was read
   std::vector<int32_t> input_ids;
+  uint64_t line = 0;  // its number, from 1
 };
 
 /// Ids of a text as the encoder reads it, with EOS.
@@ -23,10 +24,11 @@ std::vector<int32_t> encode_input(const Tokenizer& tokenizer, std::string_view t
 
 /// Reads {"input_ids": [...]} (ids in [0, vocab_size), taken as they are) or {"input": "text"}
 /// (EOS is added); other keys are kept. `tokenizer` may be null. Throws Error(kUsage) that names
-/// `where` and the key: not a JSON object, both keys or neither, wrong types, ids outside the
+/// file, line and key: not a JSON object, both keys or neither, wrong types, ids outside the
 /// vocabulary, nothing but padding, text without a tokenizer.
 GenerateRequest parse_generate_line(std::string_view line, const Tokenizer* tokenizer,
-                                    int64_t vocab_size, const std::string& where);
+                                    int64_t vocab_size, const std::string& file,
+                                    uint64_t line_number);
 
 struct AnswerOptions {
   bool fill = false;    // adds `filled`; needs a tokenizer

@@ -13,7 +13,7 @@
 #include "base/files.h"
 #include "base/format.h"
 #include "tests/integration/program.h"
-#include "tests/made_up_text.h"
+#include "tests/integration/tiny_run.h"
 
 namespace switchyard::testing {
 namespace {
@@ -21,48 +21,11 @@ namespace {
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-constexpr const char* kRecipe = R"(
-[model]
-d_model = 32
-d_ff = 64
-d_kv = 8
-num_heads = 4
-num_encoder_layers = 2
-num_decoder_layers = 2
-vocab_size = 512
-dropout = 0.1
-[model.moe]
-num_experts = 4
-group_sequences = 4
-[data]
-input_length = 32
-[optimizer]
-warmup_steps = 10
-[train]
-steps = 12
-batch_sequences = 8
-micro_batch_sequences = 4
-precision = "fp32"
-log_every = 1
-evaluate_every = 4
-evaluate_sequences = 8
-checkpoint_every = 5
-)";
-
 class TrainProgram : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     shared_ = std::make_unique<TemporaryFolder>();
-    write_file(*shared_ / "text.txt", made_up_text());
-    write_file(*shared_ / "recipe.toml", kRecipe);
-    const ProgramResult tokenizer =
-        run_program({"tokenizer", "train", "--input", *shared_ / "text.txt", "--vocab-size", "300",
-                     "--output", *shared_ / "spiece.model"});
-    ASSERT_EQ(tokenizer.exit_code, 0) << tokenizer.err;
-    const ProgramResult prepared =
-        run_program({"prepare", "--input", *shared_ / "text.txt", "--tokenizer",
-                     *shared_ / "spiece.model", "--output", data(), "--validation-share", "0.1"});
-    ASSERT_EQ(prepared.exit_code, 0) << prepared.err;
+    make_tiny_data(*shared_);
   }
   static void TearDownTestSuite() { shared_.reset(); }
 
@@ -70,15 +33,7 @@ class TrainProgram : public ::testing::Test {
 
   static std::vector<std::string> train_command(const std::string& run,
                                                 const std::vector<std::string>& settings = {}) {
-    std::vector<std::string> words = {"train", "--recipe", *shared_ / "recipe.toml", "--run-dir",
-                                      run, "--json", "--threads", "2",
-                                      "--set", "data.train=" + data() + "/train",
-                                      "--set", "data.validation=" + data() + "/validation"};
-    for (const std::string& setting : settings) {
-      words.push_back("--set");
-      words.push_back(setting);
-    }
-    return words;
+    return tiny_train_command(*shared_, run, settings);
   }
 
   /// Lines of metrics without what depends on the clock.

@@ -1,0 +1,195 @@
+// Generation through the real program: batches, ways of decoding, text, mistakes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
+#include "base/format.h"
+#include "tests/integration/program.h"
+#include "tests/integration/tiny_run.h"
+
+namespace switchyard::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+class GenerateProgram : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    shared_ = std::make_unique<TemporaryFolder>();
+    make_tiny_data(*shared_);
+    // With these capacities no token is dropped, so that a line's answer is its own.
+    const ProgramResult trained = run_program(
+        tiny_train_command(*shared_, run(),
+                           {"train.steps=30", "train.evaluate_every=0", "train.checkpoint_every=0",
+                            "model.moe.capacity_factor_eval=4", "model.init_scale=1"}));
+    ASSERT_EQ(trained.exit_code, 0) << trained.err;
+    std::string lines;
+    for (int i = 0; i < 7; ++i) {
+      lines += i % 2 == 0 ? format("{{\"id\":{},\"input\":\"bado <extra_id_0> kilu{}.\"}}\n", i,
+                                   std::string(static_cast<size_t>(i), 'a'))
+                          : format("{{\"input_ids\":[{},17,299,40,1],\"id\":{}}}\n", 20 + i, i);
+    }
+    write_file(input(), lines);
+  }
+  static void TearDownTestSuite() { shared_.reset(); }
+
+  static std::string run() { return *shared_ / "run"; }
+  static std::string input() { return *shared_ / "input.jsonl"; }
+
+  static ProgramResult generate(const std::vector<std::string>& options) {
+    std::vector<std::string> words = {"generate", "--model",   run(), "--precision",
+                                      "fp32",     "--threads", "2",   "--max-new-tokens",
+                                      "9"};
+    words.insert(words.end(), options.begin(), options.end());
+    return run_program(words);
+  }
+
+  /// Answers to the shared input.
+  static std::vector<Json> answers(std::vector<std::string> options) {
+    options.insert(options.begin(), {"--input", input()});
+    const ProgramResult result = generate(options);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    std::vector<Json> lines;
+    std::istringstream text(result.out);
+    for (std::string line; std::getline(text, line);) lines.push_back(Json::parse(line));
+    return lines;
+  }
+
+  /// Equal but for rounding of the numbers.
+  static void expect_same(const std::vector<Json>& a, const std::vector<Json>& b) {
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i) {
+      EXPECT_EQ(a[i]["id"], b[i]["id"]);
+      EXPECT_EQ(a[i]["output_ids"], b[i]["output_ids"]) << i;
+      EXPECT_EQ(a[i]["output"], b[i]["output"]) << i;
+      EXPECT_NEAR(a[i]["log_prob"].get<double>(), b[i]["log_prob"].get<double>(), 1e-3) << i;
+    }
+  }
+
+  void expect_refused(const std::string& lines, const std::string& message) {
+    const std::string file = folder_ / "wrong.jsonl", output = folder_ / "out.jsonl";
+    write_file(file, lines);
+    const ProgramResult result = generate({"--input", file, "--output", output});
+    EXPECT_EQ(result.exit_code, 2) << message;
+    EXPECT_THAT(result.err, HasSubstr("switchyard: error: "));
+    EXPECT_THAT(result.err, HasSubstr(message));
+    EXPECT_FALSE(fs::exists(output)) << message;
+  }
+
+  static std::unique_ptr<TemporaryFolder> shared_;
+  TemporaryFolder folder_;
+};
+
+std::unique_ptr<TemporaryFolder> GenerateProgram::shared_;
+
+TEST_F(GenerateProgram, AnswersDoNotDependOnTheBatch) {
+  for (const std::vector<std::string>& way : {std::vector<std::string>{},
+                                              {"--num-beams", "3"},
+                                              {"--seed", "5", "--temperature", "0.9"}}) {
+    std::vector<std::string> alone = way;
+    alone.insert(alone.end(), {"--batch-size", "1"});
+    const auto together = answers(way);
+    ASSERT_EQ(together.size(), 7u);
+    for (int i = 0; i < 7; ++i) EXPECT_EQ(together[static_cast<size_t>(i)]["id"], i);
+    expect_same(together, answers(alone));
+    alone.back() = "3";
+    expect_same(together, answers(alone));
+  }
+}
+
+TEST_F(GenerateProgram, BeamsFindMoreProbableOutputs) {
+  const auto greedy = answers({});
+  const auto beams =
+      answers({"--num-beams", "4", "--num-return", "4", "--length-penalty", "0", "--fill"});
+  ASSERT_EQ(beams.size(), greedy.size());
+  double gain = 0;  // one line may lose, when its greedy prefix falls out of the beams
+  for (size_t i = 0; i < beams.size(); ++i) {
+    gain += beams[i]["log_prob"].get<double>() - greedy[i]["log_prob"].get<double>();
+    const Json& outputs = beams[i]["outputs"];
+    ASSERT_EQ(outputs.size(), 4u);
+    EXPECT_EQ(outputs[0]["output_ids"], beams[i]["output_ids"]);
+    EXPECT_EQ(outputs[0]["filled"], beams[i]["filled"]);
+    for (size_t k = 1; k < 4; ++k) {
+      EXPECT_LE(outputs[k]["score"].get<double>(), outputs[k - 1]["score"].get<double>());
+      EXPECT_NE(outputs[k]["output_ids"], outputs[k - 1]["output_ids"]);
+    }
+  }
+  EXPECT_GT(gain, 0);
+}
+
+TEST_F(GenerateProgram, SeedsDecideWhatIsDrawn) {
+  const std::vector<std::string> five = {"--seed", "5", "--num-return", "3"};
+  const auto first = answers(five);
+  EXPECT_EQ(first, answers(five));
+  EXPECT_NE(first, answers({"--seed", "6", "--num-return", "3"}));
+  EXPECT_EQ(first[0]["outputs"].size(), 3u);
+  // The one most probable id at each position is what greedy decoding takes.
+  expect_same(answers({"--top-k", "1"}), answers({}));
+}
+
+TEST_F(GenerateProgram, FileAndStandardOutputAreTheSame) {
+  const std::string file = folder_ / "out.jsonl";
+  const ProgramResult to_file = generate({"--input", input(), "--output", file});
+  ASSERT_EQ(to_file.exit_code, 0) << to_file.err;
+  EXPECT_EQ(to_file.out, "");
+  EXPECT_EQ(read_file(file), generate({"--input", input()}).out);
+}
+
+TEST_F(GenerateProgram, OneTextIsPrintedPlainly) {
+  const std::string text = "bado <extra_id_0> kilu.";
+  write_file(folder_ / "one.jsonl", Json{{"input", text}}.dump() + "\n");
+  const ProgramResult lines = generate({"--input", folder_ / "one.jsonl", "--fill"});
+  ASSERT_EQ(lines.exit_code, 0) << lines.err;
+  const Json answer = Json::parse(lines.out);
+  const ProgramResult plain = generate({"--text", text});
+  EXPECT_EQ(plain.exit_code, 0) << plain.err;
+  EXPECT_EQ(plain.out, answer["output"].get<std::string>() + "\n");
+  const ProgramResult filled = generate({"--text", text, "--fill"});
+  EXPECT_EQ(filled.exit_code, 0) << filled.err;
+  EXPECT_EQ(filled.out, answer["filled"].get<std::string>() + "\n");
+}
+
+TEST_F(GenerateProgram, MistakesNameFileLineAndKey) {
+  const std::string good = "{\"input_ids\":[5,1]}\n\n";
+  expect_refused(good + "{\"input_ids\":", "wrong.jsonl, line 3");
+  expect_refused(good + "{\"input_ids\":[5,512]}", "wrong.jsonl, line 3, key input_ids[1]");
+  expect_refused("{\"input\":\"\"}", "the text is empty; " + folder_.path());
+  expect_refused("{\"input\":\"a\",\"input_ids\":[1]}", "both `input_ids` and `input`");
+  EXPECT_EQ(generate({}).exit_code, 2);
+  EXPECT_EQ(generate({"--text", "a", "--input", input()}).exit_code, 2);
+  EXPECT_THAT(generate({"--text", "a", "--num-return", "2"}).err, HasSubstr("--num-return 2"));
+  EXPECT_THAT(generate({"--text", "a", "--num-beams", "2", "--seed", "1"}).err,
+              HasSubstr("sampling and beams"));
+  EXPECT_EQ(generate({"--input", folder_ / "none.jsonl"}).exit_code, 2);
+  EXPECT_EQ(run_program({"generate", "--help"}).exit_code, 0);
+}
+
+TEST_F(GenerateProgram, IdsNeedNoTokenizer) {
+  const std::string bare = folder_ / "bare";
+  fs::copy(run() + "/checkpoints/step-00000030", bare, fs::copy_options::recursive);
+  fs::remove(bare + "/spiece.model");
+  write_file(folder_ / "ids.jsonl", "{\"input_ids\":[5,1]}\n");
+  write_file(folder_ / "text.jsonl", "{\"input\":\"bado\"}\n");
+  const std::vector<std::string> words = {"generate", "--model",     bare,   "--max-new-tokens",
+                                          "3",        "--precision", "fp32", "--input"};
+  std::vector<std::string> ids = words, text = words;
+  ids.push_back(folder_ / "ids.jsonl");
+  text.push_back(folder_ / "text.jsonl");
+  const ProgramResult answered = run_program(ids);
+  EXPECT_EQ(answered.exit_code, 0) << answered.err;
+  EXPECT_FALSE(Json::parse(answered.out).contains("output"));
+  const ProgramResult refused = run_program(text);
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("text.jsonl, line 1, key input"));
+}
+
+}  // namespace
+}  // namespace switchyard::testing
