@@ -58,9 +58,10 @@ inline void make_tiny_data(const TemporaryFolder& folder) {
 /// The command that trains on the data of `folder`; `settings` are for --set.
 inline std::vector<std::string> tiny_train_command(const TemporaryFolder& folder,
                                                    const std::string& run,
-                                                   const std::vector<std::string>& settings = {}) {
+                                                   const std::vector<std::string>& settings = {},
+                                                   const std::string& threads = "2") {
   std::vector<std::string> words = {"train", "--recipe", folder / "recipe.toml", "--run-dir",
-                                    run, "--json", "--threads", "2",
+                                    run, "--json", "--threads", threads,
                                     "--set", "data.train=" + (folder / "data/train"),
                                     "--set", "data.validation=" + (folder / "data/validation")};
   for (const std::string& setting : settings) {
