@@ -565,6 +565,7 @@ void for_each_head(const Call& call, const Work& work) {
       scratch_bytes(0, bytes * static_cast<std::size_t>(omp_get_max_threads())));
 #pragma omp parallel
   {
+    const MatrixScope scope;
     Worker worker(call, memory + bytes * static_cast<std::size_t>(omp_get_thread_num()));
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < items; ++i) work(worker, Item{i / heads, i % heads}, i);

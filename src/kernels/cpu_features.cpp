@@ -1,5 +1,10 @@
 #include "kernels/cpu_features.h"
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -10,7 +15,7 @@
 namespace switchyard::kernels {
 namespace {
 
-constexpr std::array kAllIsas = {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512Bf16};
+constexpr std::array kAllIsas = {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512Bf16, Isa::kAmxBf16};
 
 Isa highest_wanted() {
   const char* variable = std::getenv("SWITCHYARD_ISA");
@@ -21,8 +26,20 @@ Isa highest_wanted() {
   }
   throw usage_error("unknown instruction set '" + wanted + "'",
                     "environment variable SWITCHYARD_ISA",
-                    "set it to generic, avx2 or avx512bf16, or unset it");
+                    "set it to generic, avx2, avx512bf16 or amxbf16, or unset it");
 }
+
+#if defined(__x86_64__)
+// Linux hands out the large tile registers on request only (arch_prctl, XFEATURE_XTILEDATA).
+bool may_use_tiles() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+#endif
 
 }  // namespace
 
@@ -34,6 +51,8 @@ const char* isa_name(Isa isa) {
       return "avx2";
     case Isa::kAvx512Bf16:
       return "avx512bf16";
+    case Isa::kAmxBf16:
+      return "amxbf16";
   }
   return "";
 }
@@ -46,7 +65,10 @@ Isa detected_isa() {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512bf16");
-  if (avx2 && avx512) return Isa::kAvx512Bf16;
+  if (avx2 && avx512) {
+    const bool amx = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16");
+    return amx && may_use_tiles() ? Isa::kAmxBf16 : Isa::kAvx512Bf16;
+  }
   if (avx2) return Isa::kAvx2;
 #endif
   return Isa::kGeneric;

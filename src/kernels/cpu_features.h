@@ -11,12 +11,14 @@ enum class Isa {
   kGeneric,     // what every x86-64 (or other) machine has
   kAvx2,        // AVX2, FMA, F16C
   kAvx512Bf16,  // AVX-512 F, BW, VL, DQ and its bfloat16 dot product
+  kAmxBf16,     // AMX tiles and their bfloat16 product
 };
 
-/// "generic", "avx2" or "avx512bf16".
+/// "generic", "avx2", "avx512bf16" or "amxbf16".
 const char* isa_name(Isa isa);
 
-/// The best one that this processor and its operating system support.
+/// The best one that this processor and its operating system support. Asks Linux for the right to
+/// use AMX tiles, which counts for the whole process.
 Isa detected_isa();
 
 /// What kernels use: detected_isa(), or less if the environment variable SWITCHYARD_ISA names a

@@ -25,6 +25,7 @@ const Table& table_of();
 template <class Table>
 const Table& table(Isa isa) {
 #if defined(__x86_64__)
+  if (isa == Isa::kAmxBf16) return table_of<Table, Isa::kAmxBf16>();
   if (isa == Isa::kAvx512Bf16) return table_of<Table, Isa::kAvx512Bf16>();
   if (isa == Isa::kAvx2) return table_of<Table, Isa::kAvx2>();
 #else

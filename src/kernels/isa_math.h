@@ -12,7 +12,9 @@
 namespace switchyard::kernels {
 namespace {
 
-#if defined(__AVX512BF16__)
+#if defined(__AMX_BF16__)
+constexpr Isa kCompiledIsa = Isa::kAmxBf16;
+#elif defined(__AVX512BF16__)
 constexpr Isa kCompiledIsa = Isa::kAvx512Bf16;
 #elif defined(__AVX2__)
 constexpr Isa kCompiledIsa = Isa::kAvx2;

@@ -115,6 +115,90 @@ void multiply(const Product<T>& in) {
 #endif
 }
 
+#if defined(__AMX_BF16__)
+/// Two tiles of 16 columns by one or two tiles of 16 rows of C: sums in tiles 0 to 3.
+template <bool kTwoRows>
+inline void tile_block(const Product<Bf16>& in, int64_t row, int64_t column) {
+  constexpr int64_t kSide = 16, kDepth = 32;
+  constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
+  constexpr auto kBf16 = static_cast<int64_t>(sizeof(Bf16));
+  if (in.initial.from) {
+    const float* from = in.initial.from + row * in.initial.stride + column;
+    const int64_t stride = in.initial.stride * kFloat;
+    _tile_loadd(0, from, stride);
+    _tile_loadd(1, from + kSide, stride);
+    if constexpr (kTwoRows) {
+      from += kSide * in.initial.stride;
+      _tile_loadd(2, from, stride);
+      _tile_loadd(3, from + kSide, stride);
+    }
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    if constexpr (kTwoRows) {
+      _tile_zero(2);
+      _tile_zero(3);
+    }
+  }
+  const Bf16* a = in.a + row * in.a_stride;
+  const Bf16* b = in.b + 2 * column;
+  for (int64_t d = 0; d < in.depth; d += kDepth) {
+    _tile_loadd(4, a + d, in.a_stride * kBf16);
+    _tile_loadd(6, b, in.b_stride * 2 * kBf16);
+    _tile_loadd(7, b + 2 * kSide, in.b_stride * 2 * kBf16);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    if constexpr (kTwoRows) {
+      _tile_loadd(5, a + kSide * in.a_stride + d, in.a_stride * kBf16);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+    b += kDepth * in.b_stride;
+  }
+  float* c = in.c + row * in.c_stride + column;
+  _tile_stored(0, c, in.c_stride * kFloat);
+  _tile_stored(1, c + kSide, in.c_stride * kFloat);
+  if constexpr (kTwoRows) {
+    c += kSide * in.c_stride;
+    _tile_stored(2, c, in.c_stride * kFloat);
+    _tile_stored(3, c + kSide, in.c_stride * kFloat);
+  }
+}
+
+void multiply(const Product<Bf16>& in) {
+  for (int64_t row = 0; row < in.rows; row += 32) {
+    for (int64_t column = 0; column < in.columns; column += 32) {
+      if (in.rows - row > 16) {
+        tile_block<true>(in, row, column);
+      } else {
+        tile_block<false>(in, row, column);
+      }
+    }
+  }
+}
+#endif
+
+/// Must live on a thread while it multiplies: sets up the tile registers where there are any.
+class MatrixScope {
+ public:
+#if defined(__AMX_BF16__)
+  MatrixScope() {
+    // Eight tiles of 16 rows by 64 bytes; the layout is the processor's.
+    struct alignas(64) {
+      uint8_t palette = 1, start_row = 0, reserved[14] = {};
+      uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    } const config;
+    _tile_loadconfig(&config);
+  }
+  ~MatrixScope() { _tile_release(); }
+#else
+  MatrixScope() {}
+#endif
+  MatrixScope(const MatrixScope&) = delete;
+  MatrixScope& operator=(const MatrixScope&) = delete;
+};
+
 /// [rows, columns] with `stride` -> [padded_rows, padded_columns] dense, zeros around it.
 template <class From, class To>
 void pack_rows(const From* from, int64_t stride, int64_t rows, int64_t columns, To* to,
@@ -142,9 +226,26 @@ inline void interleave_rows(const Bf16* from, int64_t rows, int64_t columns, Bf1
     Bf16* pairs = to + r * columns;
 #pragma omp simd
     for (int64_t i = 0; i < columns; ++i) {
-      pairs[2 * i] = even[i];
-      pairs[2 * i + 1] = odd[i];
+      const uint32_t pair = even[i].bits | static_cast<uint32_t>(odd[i].bits) << 16;
+      std::memcpy(pairs + 2 * i, &pair, sizeof pair);
     }
+  }
+}
+
+/// Swaps, in a square of vectors, the two blocks beside the diagonal of each square of 2 * kStep.
+template <int kStep>
+inline void swap_blocks(Vector* rows) {
+  VectorBits upper{}, lower{};  // lanes of the first row, then of the second
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const bool right = lane & kStep;
+    upper[lane] = static_cast<uint32_t>(right ? kLanes + lane - kStep : lane);
+    lower[lane] = static_cast<uint32_t>(right ? kLanes + lane : lane + kStep);
+  }
+  for (int i = 0; i < kLanes; ++i) {
+    if (i & kStep) continue;
+    const Vector a = rows[i], b = rows[i + kStep];
+    rows[i] = __builtin_shuffle(a, b, upper);
+    rows[i + kStep] = __builtin_shuffle(a, b, lower);
   }
 }
 
@@ -154,13 +255,15 @@ inline void transpose(const void* from_bytes, int64_t stride, int64_t rows, int6
                       void* to_bytes, int64_t to_stride) {
   const auto* from = static_cast<const float*>(from_bytes);
   auto* to = static_cast<float*>(to_bytes);
-  for (int64_t r = 0; r < rows; r += 16) {
-    for (int64_t c = 0; c < columns; c += 16) {
-      for (int64_t i = 0; i < 16; ++i) {
-        for (int64_t j = 0; j < 16; ++j) {
-          to[(c + i) * to_stride + r + j] = from[(r + j) * stride + c + i];
-        }
-      }
+  for (int64_t r = 0; r < rows; r += kLanes) {
+    for (int64_t c = 0; c < columns; c += kLanes) {
+      Vector square[kLanes];
+      for (int i = 0; i < kLanes; ++i) square[i] = load(from + (r + i) * stride + c);
+      swap_blocks<1>(square);
+      swap_blocks<2>(square);
+      if constexpr (kLanes > 4) swap_blocks<4>(square);
+      if constexpr (kLanes > 8) swap_blocks<8>(square);
+      for (int i = 0; i < kLanes; ++i) store_vector(to + (c + i) * to_stride + r, square[i]);
     }
   }
 }
