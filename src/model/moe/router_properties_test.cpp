@@ -287,6 +287,25 @@ TEST_P(EveryRouter, TheRouterGetsAGradientWithAndWithoutTheBalanceLoss) {
   EXPECT_GT((classifier->gradient() - alone).abs().max().item<double>(), 1e-4);
 }
 
+TEST_P(EveryRouter, SelectivePrecisionRoutesAsFloat32AndComputesTheSameToBfloat16) {
+  RoutedLayer whole(GetParam(), 16, 24, 5, Precision::kFloat32);
+  RoutedLayer selective(GetParam(), 16, 24, 5, Precision::kBfloat16Selective);
+  selective.input.x = selective.input.x.to(at::kBFloat16);
+  whole.input.x = selective.input.x.to(at::kFloat);
+  const MoeOutput expected = whole.layer.forward(whole.input);
+  const MoeOutput output = selective.layer.forward(selective.input);
+  EXPECT_TRUE(at::equal(output.plan.expert, expected.plan.expert));
+  EXPECT_TRUE(at::equal(output.plan.kept, expected.plan.kept));
+  EXPECT_EQ(output.plan.gate.scalar_type(), at::kFloat);
+  const at::Tensor difference = (output.y.to(at::kFloat) - expected.y).abs();
+  EXPECT_LE(difference.max().item<double>(), .02 * expected.y.abs().max().item<double>());
+  output.y.to(at::kFloat).square().sum().backward();
+  for (Parameter& p : selective.parameters.all()) {
+    EXPECT_TRUE(at::isfinite(p.gradient()).all().item<bool>()) << p.name();
+    EXPECT_GT(p.gradient().abs().max().item<double>(), 0) << p.name();
+  }
+}
+
 // F14: no more places than tokens, choices and capacity allow; none at padding; a batch cut between
 // groups is routed as the whole.
 TEST_P(EveryRouter, PlacesAreCountedAndDoNotDependOnTheSplit) {
