@@ -57,8 +57,11 @@ void check_range(const Field& field, double value, const std::string& where) {
 void assign_text(Field& field, const std::string& text, const std::string& where) {
   if (!field.choices.empty() &&
       std::find(field.choices.begin(), field.choices.end(), text) == field.choices.end()) {
-    throw usage_error(format("{} = \"{}\" is not known", field.key, text), where,
-                      format("choose one of: {}", fmt::join(field.choices, ", ")));
+    const std::string near = nearest_name(text, field.choices);
+    throw usage_error(
+        format("{} = \"{}\" is not known", field.key, text), where,
+        format("{}choose one of: {}", near.empty() ? "" : format("did you mean \"{}\"? ", near),
+               fmt::join(field.choices, ", ")));
   }
   *std::get<std::string*>(field.value) = text;
 }

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "model/layers/feed_forward.h"
 #include "tests/gradient_check.h"
 
@@ -131,6 +133,113 @@ TEST(MoeLayer, OnlyTheRouterSeesTheJitter) {
   parameters.initialize(1);
   const at::Tensor x = input(2, 8);
   EXPECT_TRUE(at::equal(moe.forward({x, {}, 0, true, 1, 0}).y, moe.forward({x, {}, 0, false, 1, 0}).y));
+}
+
+/// Output of a layer with strong noise, where `exploration` has any.
+MoeOutput explored(const std::string& exploration, const MoeInput& input) {
+  ModelConfig config = layer_config(4);
+  config.moe.capacity = "dropless";
+  config.moe.exploration = exploration;
+  config.moe.jitter = 0.3;
+  config.moe.input_dropout = 0.4;
+  ParameterSet parameters(at::kCPU, Precision::kFloat32);
+  const MoeLayer moe(parameters, "m", "encoder.0", config);
+  parameters.initialize(1);
+  return moe.forward(input);
+}
+
+// F14: evaluation is deterministic, training noisy, another step draws other noise.
+TEST(MoeLayer, ExplorationIsOfTrainingAndOfItsStep) {
+  MoeInput in;
+  in.x = input(4, 33);
+  const at::Tensor calm = explored("argmax", in).plan.gate;
+  MoeInput training = in, next = in;
+  training.training = next.training = true;
+  next.step = 1;
+  for (const char* exploration : {"jitter", "sample", "input_dropout"}) {
+    EXPECT_TRUE(at::equal(explored(exploration, in).plan.gate, calm)) << exploration;
+    const at::Tensor noisy = explored(exploration, training).plan.gate;
+    EXPECT_FALSE(at::equal(noisy, calm)) << exploration;
+    EXPECT_TRUE(at::equal(explored(exploration, training).plan.gate, noisy)) << exploration;
+    EXPECT_FALSE(at::equal(explored(exploration, next).plan.gate, noisy)) << exploration;
+  }
+  EXPECT_TRUE(at::equal(explored("argmax", training).plan.gate, calm));
+}
+
+TEST(MoeLayer, InputDropoutZeroesTheRoutersInputAtItsRateAndKeepsItsMean) {
+  // One feature, positive for expert 0: a dropped input gives the uniform gate 1/2, a kept one is
+  // scaled by 1 / (1 - rate).
+  ModelConfig config = layer_config(2);
+  config.d_model = 1;
+  config.moe.capacity = "dropless";
+  config.moe.exploration = "input_dropout";
+  config.moe.input_dropout = 0.25;
+  ParameterSet parameters(at::kCPU, Precision::kFloat32);
+  const MoeLayer moe(parameters, "m", "encoder.0", config);
+  parameters.initialize(1);
+  {
+    const c10::NoGradGuard no_grad;
+    parameters.find("m.router.classifier.weight")
+        ->value()
+        .copy_(at::tensor({3.0, 0.0}).view({2, 1}));
+  }
+  MoeInput in;
+  in.x = at::ones({8, 1000, 1});
+  in.training = true;
+  const at::Tensor gate = moe.forward(in).plan.gate;
+  const at::Tensor dropped = gate.eq(0.5);
+  EXPECT_NEAR(dropped.to(at::kFloat).mean().item<double>(), 0.25, 0.015);
+  EXPECT_NEAR(gate.max().item<double>(), 1 / (1 + std::exp(-3.0 / 0.75)), 1e-6);
+}
+
+TEST(MoeLayer, ExpertDropoutIsOfTrainingAndKeepsTheMean) {
+  ModelConfig config = layer_config(2);
+  config.moe.capacity = "dropless";
+  config.moe.jitter = 0;
+  config.moe.expert_dropout = 0.4;
+  ParameterSet parameters(at::kCPU, Precision::kFloat32);
+  const MoeLayer moe(parameters, "m", "encoder.0", config);
+  parameters.initialize(1);
+  MoeInput in;
+  in.x = input(4, 16);
+  const at::Tensor calm = moe.forward(in).y;
+  in.training = true;
+  const MoeOutput first = moe.forward(in);
+  EXPECT_FALSE(at::equal(first.y, calm));
+  at::Tensor mean = at::zeros_like(calm);
+  constexpr int kSteps = 300;
+  for (in.step = 0; in.step < kSteps; ++in.step) {
+    const MoeOutput output = moe.forward(in);
+    EXPECT_TRUE(at::equal(output.plan.gate, first.plan.gate));  // the router sees none of it
+    mean += output.y.detach() / kSteps;
+  }
+  EXPECT_LE((mean - calm).abs().mean().item<double>(), 0.1 * calm.abs().mean().item<double>());
+}
+
+TEST(MoeLayer, TheZLossAloneTeachesTheRouterAndLeavesPaddingOut) {
+  ModelConfig config = layer_config(4);
+  config.moe.z_loss = 0.001;
+  ParameterSet parameters(at::kCPU, Precision::kFloat32);
+  const MoeLayer moe(parameters, "m", "encoder.0", config);
+  parameters.initialize(1);
+  MoeInput in;
+  in.x = input(2, 16);
+  in.segments = at::ones({2, 16}, at::kLong);
+  in.segments.narrow(1, 10, 6).zero_();
+  const MoeOutput output = moe.forward(in);
+  output.router_z.backward();
+  const Parameter& classifier = *parameters.find("m.router.classifier.weight");
+  EXPECT_GT(classifier.gradient().abs().max().item<double>(), 0);
+  const at::Tensor real = in.x.narrow(1, 0, 10).reshape({-1, 32});
+  const at::Tensor logits = at::mm(real, classifier.value().t());
+  EXPECT_NEAR(output.router_z.item<double>(),
+              at::logsumexp(logits, {-1}).square().mean().item<double>(), 1e-5);
+  // Off: no such tensor at all.
+  config.moe.z_loss = 0;
+  ParameterSet others(at::kCPU, Precision::kFloat32);
+  const MoeLayer without(others, "m", "encoder.0", config);
+  others.initialize(1);
+  EXPECT_FALSE(without.forward(in).router_z.defined());
 }
 
 TEST(MoeLayer, SelectivePrecisionRoutesAsFloat32) {

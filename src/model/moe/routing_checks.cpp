@@ -51,9 +51,43 @@ void check_options(const MoeConfig& config, const RouterKind& kind, const std::s
     refuse("capacity = \"dropless\"",
            "how many tokens an expert takes is its capacity: give factors");
   }
-  if (config.router == "switch_max" && config.capacity == "dropless") {
-    log_warning("model.moe.router = \"switch_max\" with capacity = \"dropless\" is \"switch\"");
-  }
+}
+
+/// Settings that were changed but that nothing reads.
+void warn_unused(const MoeConfig& config, const RouterKind& kind) {
+  const MoeConfig defaults;
+  const RoutingRules rules = routing_rules(config);
+  const auto warn = [](bool changed, bool read, const char* key, const char* reader) {
+    if (changed && !read) log_warning("model.moe.{} has no effect: only {} reads it", key, reader);
+  };
+  warn(config.second_choice != defaults.second_choice, config.router == "top2", "second_choice",
+       "router = \"top2\"");
+  warn(config.second_threshold != defaults.second_threshold,
+       config.router == "top2" &&
+           (config.second_choice == "random" || config.second_choice == "threshold"),
+       "second_threshold", "second_choice = \"random\" or \"threshold\" of router = \"top2\"");
+  warn(config.ntlb_top_k != defaults.ntlb_top_k, config.router == "ntlb", "ntlb_top_k",
+       "router = \"ntlb\"");
+  warn(config.hash != defaults.hash, config.router == "hash", "hash", "router = \"hash\"");
+  warn(config.sample_temperature != defaults.sample_temperature, config.exploration == "sample",
+       "sample_temperature", "exploration = \"sample\"");
+  warn(config.input_dropout != defaults.input_dropout, config.exploration == "input_dropout",
+       "input_dropout", "exploration = \"input_dropout\"");
+  warn(config.jitter != defaults.jitter, config.exploration == "jitter" && kind.learned, "jitter",
+       "exploration = \"jitter\" of a router that learns");
+  warn(config.balance_loss != defaults.balance_loss, kind.balanced, "balance_loss",
+       "a router whose load is not even by itself");
+  warn(config.expert_capacity != defaults.expert_capacity,
+       rules.capacity == CapacityRule::kAbsolute, "expert_capacity", "capacity = \"absolute\"");
+  const bool factors =
+      rules.capacity == CapacityRule::kFloor || rules.capacity == CapacityRule::kHalfEven;
+  warn(config.capacity_factor_train != defaults.capacity_factor_train, factors,
+       "capacity_factor_train", "capacity = \"factor\"");
+  warn(config.capacity_factor_eval != defaults.capacity_factor_eval, factors,
+       "capacity_factor_eval", "capacity = \"factor\"");
+  warn(config.group_sequences != defaults.group_sequences,
+       rules.group_sequences == config.group_sequences, "group_sequences",
+       "a profile other than \"hf\"");
 }
 
 void check_profile(const MoeConfig& config, const std::string& where) {
@@ -73,6 +107,7 @@ void check_routing(const MoeConfig& config, bool in_decoder, const std::string& 
   check_profile(config, where);
   check_options(config, kind, where);
   if (in_decoder) check_decoder(config, where);
+  warn_unused(config, kind);
   if (config.router == "top2" && config.num_experts < 2) {
     throw usage_error("model.moe.router = \"top2\" needs two experts", where,
                       "raise model.moe.num_experts or use router = \"switch\"");

@@ -61,6 +61,34 @@ TEST(RoutingChecks, OptionsThatDoNotApplyAreRefused) {
   EXPECT_THAT(failure({"moe.router=top2", "moe.num_experts=1"}), HasSubstr("two experts"));
 }
 
+TEST(RoutingChecks, SettingsThatNothingReadsAreWarnedOf) {
+  const auto warnings = [](const std::vector<std::string>& settings) {
+    ::testing::internal::CaptureStderr();
+    EXPECT_EQ(failure(settings), "no error");
+    return ::testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(warnings({}), "");
+  EXPECT_EQ(warnings({"moe.router=top2", "moe.second_choice=all"}), "");
+  EXPECT_THAT(warnings({"moe.second_choice=all"}), HasSubstr("second_choice has no effect"));
+  EXPECT_THAT(warnings({"moe.router=top2", "moe.second_choice=all", "moe.second_threshold=0.3"}),
+              HasSubstr("second_threshold has no effect"));
+  EXPECT_THAT(warnings({"moe.ntlb_top_k=2"}), HasSubstr("ntlb_top_k has no effect"));
+  EXPECT_THAT(warnings({"moe.exploration=argmax", "moe.jitter=0.1"}),
+              HasSubstr("jitter has no effect"));
+  EXPECT_THAT(warnings({"moe.profile=hf", "moe.capacity_factor_train=2"}),
+              HasSubstr("capacity_factor_train has no effect"));
+  EXPECT_THAT(warnings({"moe.expert_capacity=8"}), HasSubstr("expert_capacity has no effect"));
+  EXPECT_EQ(warnings({"moe.profile=hf", "moe.expert_capacity=8"}), "");
+  EXPECT_THAT(warnings({"moe.router=switch_max"}), HasSubstr("in a decoder"));
+}
+
+TEST(RoutingChecks, CapacitiesHaveRanges) {
+  EXPECT_THAT(failure({"moe.capacity_factor_train=0"}), HasSubstr("out of range"));
+  EXPECT_THAT(failure({"moe.capacity_factor_eval=-1"}), HasSubstr("out of range"));
+  EXPECT_THAT(failure({"moe.capacity_factor_eval=nan"}), HasSubstr("out of range"));
+  EXPECT_THAT(failure({"moe.expert_capacity=0"}), HasSubstr("out of range"));
+}
+
 TEST(RoutingChecks, EveryRouterIsAllowedWithItsDefaults) {
   for (const char* router : {"switch", "top2", "ntlb", "switch_max", "hash"}) {
     EXPECT_EQ(failure({std::string("moe.router=") + router}), "no error");
