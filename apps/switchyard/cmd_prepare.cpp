@@ -1,9 +1,7 @@
 // switchyard prepare: text -> prepared data.
 #include "commands.h"
 
-#include <atomic>
 #include <csignal>
-#include <cstdio>
 #include <memory>
 
 #include <nlohmann/json.hpp>
@@ -12,27 +10,12 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "base/stop_signal.h"
 #include "data/prepare.h"
 #include "read_options.h"
 
 namespace switchyard {
 namespace {
-
-std::atomic<bool> stop_requested = false;
-std::atomic<int> stop_signal = 0;
-
-void request_stop(int signal_number) {
-  stop_signal = signal_number;
-  stop_requested = true;
-}
-
-/// Lets the first SIGINT or SIGTERM end the work tidily; a second one ends the process.
-void install_stop_handlers() {
-  struct sigaction action {};
-  action.sa_handler = request_stop;
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
-  for (const int signal_number : {SIGINT, SIGTERM}) ::sigaction(signal_number, &action, nullptr);
-}
 
 struct PrepareCommand {
   PrepareOptions options;
@@ -64,10 +47,10 @@ void run(const PrepareCommand& command) {
   install_stop_handlers();
   ProgressLine line;
   const auto show = [&](const PrepareProgress& at) {
-    const auto share = at.total_bytes > 0 ? format("{:3.0f} %  ", 100.0 *
-                                                static_cast<double>(at.consumed_bytes) /
-                                                static_cast<double>(at.total_bytes))
-                                          : std::string();
+    const auto share = at.total_bytes > 0
+                           ? format("{:3.0f} %  ", 100.0 * static_cast<double>(at.consumed_bytes) /
+                                                       static_cast<double>(at.total_bytes))
+                           : std::string();
     line.show(format("prepare  {}{} documents  {} tokens", share,
                      format_count(static_cast<long long>(at.documents)),
                      format_count(static_cast<long long>(at.tokens))));
@@ -77,13 +60,14 @@ void run(const PrepareCommand& command) {
     summary = prepare(command.options, show);
   } catch (const Error&) {
     line.clear();
-    if (stop_signal != 0) std::raise(stop_signal);  // handled by default now: 128 + signal
+    if (stop_signal() != 0) std::raise(stop_signal());  // handled by default now: 128 + signal
     throw;
   }
   line.clear();
   if (summary.validation && summary.validation->tokens == 0) {
-    log_warning("no document fell to the validation split: give more text or a larger "
-                "--validation-share");
+    log_warning(
+        "no document fell to the validation split: give more text or a larger "
+        "--validation-share");
   }
   if (command.json) {
     fmt::print("{}\n", summary.to_json().dump());
@@ -103,7 +87,8 @@ void add_prepare_command(CLI::App& app, const GlobalOptions& global) {
   command->add_option("--tokenizer", options.tokenizer, "SentencePiece model (spiece.model)")
       ->required()
       ->option_text("FILE");
-  command->add_option("--output", options.output, "Folder to make, with train/ and validation/ in it")
+  command
+      ->add_option("--output", options.output, "Folder to make, with train/ and validation/ in it")
       ->required()
       ->option_text("DIR");
   command
@@ -120,7 +105,7 @@ void add_prepare_command(CLI::App& app, const GlobalOptions& global) {
   command->add_flag("--json", state->json, "Print the summary as JSON");
   command->callback([state, &global] {
     state->options.threads = global.thread_count();
-    state->options.stop = &stop_requested;
+    state->options.read.stop = [] { return stop_signal() != 0; };
     run(*state);
   });
 }

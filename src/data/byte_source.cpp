@@ -1,6 +1,7 @@
 #include "data/byte_source.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -19,13 +20,15 @@ namespace switchyard {
 namespace {
 
 constexpr size_t kBlockBytes = 256 << 10;
+constexpr int kAskMilliseconds = 50;  // how often a wait for input asks whether to stop
 constexpr unsigned char kGzipMagic[] = {0x1F, 0x8B};
 constexpr unsigned char kZstdMagic[] = {0x28, 0xB5, 0x2F, 0xFD};
 
 /// The file as it is on disk, with a look ahead at its first bytes.
 class FileSource : public ByteSource {
  public:
-  explicit FileSource(const std::string& path) : path_(path == "-" ? "standard input" : path) {
+  FileSource(const std::string& path, std::function<bool()> stop)
+      : path_(path == "-" ? "standard input" : path), stop_(std::move(stop)) {
     fd_ = path == "-" ? ::dup(STDIN_FILENO) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd_ < 0) throw system_failure("cannot open", path_, errno);
     try {
@@ -71,13 +74,24 @@ class FileSource : public ByteSource {
  private:
   size_t read_file_bytes(char* data, size_t size) {
     for (;;) {
+      if (stop_) wait_for_input();
       const ssize_t got = ::read(fd_, data, size);
       if (got >= 0) return static_cast<size_t>(got);
       if (errno != EINTR) throw system_failure("cannot read", path_, errno);
     }
   }
 
+  void wait_for_input() const {
+    struct pollfd wanted {
+      fd_, POLLIN, 0
+    };
+    while (::poll(&wanted, 1, kAskMilliseconds) <= 0) {
+      if (stop_()) throw runtime_failure("interrupted", path_);
+    }
+  }
+
   std::string path_;
+  std::function<bool()> stop_;
   int fd_ = -1;
   std::string ahead_;
   uint64_t consumed_ = 0;
@@ -92,9 +106,10 @@ class Decompressor : public ByteSource {
 
  protected:
   size_t refill() { return file_->read(block_.data(), block_.size()); }
-  Error damaged(const std::string& how) const {
+  /// `unread`: bytes of the block that the decompressor has not taken.
+  Error damaged(const std::string& how, size_t unread) const {
     return damaged_error(format("compressed data is {}", how),
-                         format("{}, byte {}", file_->path(), file_->consumed()),
+                         format("{}, byte {}", file_->path(), file_->consumed() - unread),
                          "get the file again");
   }
 
@@ -117,7 +132,7 @@ class GzipSource : public Decompressor {
     const uInt wanted = stream_.avail_out;
     while (stream_.avail_out == wanted && !ended_) {
       if (stream_.avail_in == 0 && !take_block()) {
-        if (within_member_) throw damaged("cut off");
+        if (within_member_) throw damaged("cut off", 0);
         ended_ = true;
         break;
       }
@@ -128,7 +143,8 @@ class GzipSource : public Decompressor {
       } else if (result == Z_MEM_ERROR) {
         throw std::bad_alloc();
       } else if (result != Z_OK && result != Z_BUF_ERROR) {
-        throw damaged(stream_.msg ? format("damaged ({})", stream_.msg) : "damaged");
+        throw damaged(stream_.msg ? format("damaged ({})", stream_.msg) : "damaged",
+                      stream_.avail_in);
       }
     }
     return wanted - stream_.avail_out;
@@ -169,16 +185,20 @@ class ZstdSource : public Decompressor {
   size_t read(char* data, size_t size) override {
     ZSTD_outBuffer output{data, size, 0};
     while (output.pos == 0) {
-      if (input_.pos == input_.size) {
+      if (input_.pos == input_.size && !holds_output_) {
         input_ = {block_.data(), refill(), 0};
         if (input_.size == 0) {
-          if (within_frame_) throw damaged("cut off");
+          if (within_frame_) throw damaged("cut off", 0);
           return 0;
         }
       }
       const size_t left = ZSTD_decompressStream(stream_.get(), &output, &input_);
-      if (ZSTD_isError(left)) throw damaged(format("damaged ({})", ZSTD_getErrorName(left)));
+      if (ZSTD_isError(left)) {
+        throw damaged(format("damaged ({})", ZSTD_getErrorName(left)), input_.size - input_.pos);
+      }
       within_frame_ = left != 0;
+      // It may have taken all input and still hold bytes that found no room.
+      holds_output_ = within_frame_ && output.pos == output.size;
     }
     return output.pos;
   }
@@ -186,13 +206,13 @@ class ZstdSource : public Decompressor {
  private:
   std::unique_ptr<ZSTD_DStream, size_t (*)(ZSTD_DStream*)> stream_;
   ZSTD_inBuffer input_{nullptr, 0, 0};
-  bool within_frame_ = false;
+  bool within_frame_ = false, holds_output_ = false;
 };
 
 }  // namespace
 
-std::unique_ptr<ByteSource> open_byte_source(const std::string& path) {
-  auto file = std::make_unique<FileSource>(path);
+std::unique_ptr<ByteSource> open_byte_source(const std::string& path, std::function<bool()> stop) {
+  auto file = std::make_unique<FileSource>(path, std::move(stop));
   if (file->starts_with(kGzipMagic)) return std::make_unique<GzipSource>(std::move(file));
   if (file->starts_with(kZstdMagic)) return std::make_unique<ZstdSource>(std::move(file));
   return file;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -20,7 +21,10 @@ class ByteSource {
   virtual uint64_t consumed() const = 0;
 };
 
-/// Opens `path`, or standard input for "-". Throws Error(kUsage) if it cannot be opened.
-std::unique_ptr<ByteSource> open_byte_source(const std::string& path);
+/// Opens `path`, or standard input for "-". Throws Error(kUsage) if it cannot be opened. `stop` is
+/// asked now and then while input from a pipe or terminal is waited for: once it says true, read()
+/// throws Error(kRuntime).
+std::unique_ptr<ByteSource> open_byte_source(const std::string& path,
+                                             std::function<bool()> stop = {});
 
 }  // namespace switchyard

@@ -1,5 +1,6 @@
 #include "data/prepare.h"
 
+#include <atomic>
 #include <chrono>
 #include <exception>
 #include <future>
@@ -49,8 +50,11 @@ struct Task {
 /// Both queues are bounded, so memory is too.
 class Pipeline {
  public:
-  Pipeline(RecordReader& reader, const PrepareOptions& options, const Tokenizer& tokenizer)
+  /// `ended` is set when no more records are wanted: it must end the reader's waiting.
+  Pipeline(RecordReader& reader, const PrepareOptions& options, const Tokenizer& tokenizer,
+           std::atomic<bool>& ended)
       : options_(options),
+        ended_(ended),
         tokenizer_(tokenizer),
         parser_(options.read),
         waiting_(static_cast<size_t>(options.threads)),
@@ -60,6 +64,7 @@ class Pipeline {
   }
 
   ~Pipeline() {
+    ended_ = true;
     waiting_.close();
     ordered_.close();
     for (std::thread& thread : threads_) thread.join();
@@ -121,6 +126,7 @@ class Pipeline {
   }
 
   const PrepareOptions& options_;
+  std::atomic<bool>& ended_;
   const Tokenizer& tokenizer_;
   DocumentParser parser_;
   BoundedQueue<std::unique_ptr<Task>> waiting_;
@@ -167,13 +173,15 @@ class SplitWriter {
 void log_notes(const std::vector<std::string>& notes, size_t& logged) {
   for (const std::string& note : notes) {
     if (logged >= DocumentParser::kMaxNotes) return;
-    log_warning("{}{}", note, ++logged == DocumentParser::kMaxNotes ? " (more are only counted)" : "");
+    log_warning("{}{}", note,
+                ++logged == DocumentParser::kMaxNotes ? " (more are only counted)" : "");
   }
 }
 
 /// Everything below `folder`, which exists and is empty.
 PrepareSummary write_splits(const PrepareOptions& options, const Tokenizer& tokenizer,
-                            RecordReader& reader, const std::string& folder,
+                            RecordReader& reader, std::atomic<bool>& ended,
+                            const std::string& folder,
                             const std::function<void(const PrepareProgress&)>& progress) {
   SplitWriter train(folder + "/train", tokenizer, options.shard_tokens);
   std::optional<SplitWriter> validation;
@@ -185,9 +193,10 @@ PrepareSummary write_splits(const PrepareOptions& options, const Tokenizer& toke
   uint64_t tokens = 0;
   size_t logged = 0;
   {
-    Pipeline pipeline(reader, options, tokenizer);
+    Pipeline pipeline(reader, options, tokenizer, ended);
     while (const auto batch = pipeline.next()) {
-      if (options.stop && *options.stop) throw runtime_failure("interrupted", options.output);
+      if (options.read.stop && options.read.stop())
+        throw runtime_failure("interrupted", options.output);
       const std::span<const int32_t> ids = batch->ids;
       for (const EncodedDocument& document : batch->documents) {
         PreparedWriter& writer = document.validation ? validation->writer() : train.writer();
@@ -219,7 +228,8 @@ bool is_validation(std::string_view text, double validation_share, uint64_t seed
 
 nlohmann::ordered_json PrepareSummary::to_json() const {
   const auto split = [](const Manifest& manifest) -> nlohmann::ordered_json {
-    return {{"documents", manifest.documents}, {"tokens", manifest.tokens},
+    return {{"documents", manifest.documents},
+            {"tokens", manifest.tokens},
             {"shards", manifest.shards.size()}};
   };
   nlohmann::ordered_json object = {{"train", split(train)}};
@@ -236,11 +246,14 @@ PrepareSummary prepare(const PrepareOptions& options,
                        const std::function<void(const PrepareProgress&)>& progress) {
   const auto start = std::chrono::steady_clock::now();
   const Tokenizer tokenizer(options.tokenizer);
-  RecordReader reader(options.read);
+  std::atomic<bool> ended = false;
+  ReadOptions read = options.read;
+  read.stop = [&] { return ended || (options.read.stop && options.read.stop()); };
+  RecordReader reader(read);
   OutputFolder output(options.output, options.overwrite);
   PrepareSummary summary;
   try {
-    summary = write_splits(options, tokenizer, reader, output.temporary(), progress);
+    summary = write_splits(options, tokenizer, reader, ended, output.temporary(), progress);
   } catch (const Error& error) {
     // The temporary folder is gone when the user reads this: name the place asked for.
     std::string where = error.where_part();
@@ -250,8 +263,7 @@ PrepareSummary prepare(const PrepareOptions& options,
     throw Error(error.kind(), error.what_part(), where, error.hint_part());
   }
   output.commit();
-  summary.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return summary;
 }
 

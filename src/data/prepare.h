@@ -2,7 +2,6 @@
 // bytes written are the same for any number of threads.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -24,8 +23,7 @@ struct PrepareOptions {
   uint64_t shard_tokens = 1 << 27;  // of one shard, about
   bool overwrite = false;           // replace prepared data that is there
   int threads = 1;                  // that tokenize
-  /// Set from a signal handler: prepare() then stops with an Error and leaves nothing behind.
-  const std::atomic<bool>* stop = nullptr;
+  // Once read.stop says true, prepare() ends with an Error and leaves nothing behind.
 };
 
 struct PrepareSummary {
@@ -47,9 +45,9 @@ struct PrepareProgress {
 bool is_validation(std::string_view text, double validation_share, uint64_t seed);
 
 /// Prepares everything in a temporary folder next to `output` and renames it at the end.
-/// `progress` is called now and then. Throws Error: kUsage for missing input, input without text, an
-/// output folder that holds something; kDamaged for damaged compressed input; kRuntime when the disk
-/// is full or the place cannot be written.
+/// `progress` is called now and then. Throws Error: kUsage for missing input, input without text,
+/// an output folder that holds something; kDamaged for damaged compressed input; kRuntime when the
+/// disk is full or the place cannot be written.
 PrepareSummary prepare(const PrepareOptions& options,
                        const std::function<void(const PrepareProgress&)>& progress = {});
 

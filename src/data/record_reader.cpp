@@ -36,7 +36,7 @@ uint64_t RecordReader::total_bytes() const {
 
 bool RecordReader::open_next_file() {
   if (next_file_ >= files_.size()) return false;
-  source_ = open_byte_source(files_[next_file_++].path);
+  source_ = open_byte_source(files_[next_file_++].path, options_.stop);
   pending_.clear();
   line_begin_ = 0;
   line_ = record_line_ = 1;

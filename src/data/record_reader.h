@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,12 +15,13 @@
 namespace switchyard {
 
 struct ReadOptions {
-  std::vector<std::string> inputs;         // files, folders, "-"
-  std::string format = "auto";             // "text", "jsonl", "auto": by the file's name
-  std::string documents = "paragraph";     // text only: "line", "paragraph" (blank line) or "file"
-  std::string text_key = "text";           // jsonl only: the key that holds the text
-  std::string invalid_utf8 = "replace";    // bytes become U+FFFD, or "skip": the document is left out
+  std::vector<std::string> inputs;       // files, folders, "-"
+  std::string format = "auto";           // "text", "jsonl", "auto": by the file's name
+  std::string documents = "paragraph";   // text only: "line", "paragraph" (blank line) or "file"
+  std::string text_key = "text";         // jsonl only: the key that holds the text
+  std::string invalid_utf8 = "replace";  // bytes become U+FFFD, or "skip": the document is left out
   uint64_t max_document_bytes = 16 << 20;  // longer documents are cut at white space
+  std::function<bool()> stop;              // true: waiting for input ends with an Error
 };
 
 /// Some records of one file. A JSON record is a line, a text record a document or part of one.
@@ -70,8 +72,8 @@ class RecordReader {
   size_t used_ = 0, filled_ = 0;  // of the buffer
   std::string pending_;           // the record being put together
   uint64_t line_ = 1, record_line_ = 1;
-  size_t line_begin_ = 0;         // of the current line in pending_
-  bool skipping_line_ = false;    // the rest of a JSON line that is too long
+  size_t line_begin_ = 0;       // of the current line in pending_
+  bool skipping_line_ = false;  // the rest of a JSON line that is too long
 };
 
 }  // namespace switchyard
