@@ -24,30 +24,39 @@ void require(bool condition, const std::string& what, const std::string& path) {
   if (!condition) throw damaged_error(what, path, "prepare the data again");
 }
 
+/// A whole number in [0, most]; JSON's other numbers would be rounded or wrapped.
+uint64_t read_count(const json& object, const char* key, uint64_t most, const std::string& path) {
+  const json& value = object.at(key);
+  require(value.is_number_unsigned() && value.get<uint64_t>() <= most,
+          format("{} is not a whole number from 0 to {}", key, most), path);
+  return value.get<uint64_t>();
+}
+
 Manifest parse_manifest(const json& object, const std::string& path) {
+  // Sizes in bytes are computed from these: keep them far from overflow.
+  constexpr uint64_t kMost = uint64_t{1} << 48;
   Manifest manifest;
   object.at("split").get_to(manifest.split);
   object.at("validation_share").get_to(manifest.validation_share);
-  object.at("split_seed").get_to(manifest.split_seed);
+  manifest.split_seed =
+      read_count(object, "split_seed", std::numeric_limits<uint64_t>::max(), path);
   object.at("tokenizer_hash").get_to(manifest.tokenizer_hash);
-  object.at("vocab_size").get_to(manifest.vocab_size);
-  object.at("token_bytes").get_to(manifest.token_bytes);
-  object.at("tokens").get_to(manifest.tokens);
-  object.at("documents").get_to(manifest.documents);
+  manifest.vocab_size = static_cast<int32_t>(
+      read_count(object, "vocab_size", std::numeric_limits<int32_t>::max(), path));
+  manifest.token_bytes = static_cast<int32_t>(read_count(object, "token_bytes", 4, path));
+  manifest.tokens = read_count(object, "tokens", kMost, path);
+  manifest.documents = read_count(object, "documents", kMost, path);
   object.at("sources").get_to(manifest.sources);
   uint64_t tokens = 0, documents = 0;
   for (const json& entry : object.at("shards")) {
     ShardEntry shard;
     entry.at("name").get_to(shard.name);
-    entry.at("tokens").get_to(shard.tokens);
-    entry.at("documents").get_to(shard.documents);
+    shard.tokens = read_count(entry, "tokens", kMost, path);
+    shard.documents = read_count(entry, "documents", kMost, path);
     entry.at("tokens_hash").get_to(shard.tokens_hash);
     entry.at("index_hash").get_to(shard.index_hash);
     require(is_shard_name(shard.name), format("strange shard name '{}'", shard.name), path);
-    // Sizes in bytes are computed from these: keep them far from overflow.
-    constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max() >> 16;
-    require(shard.tokens < kMost && shard.documents < kMost && tokens < kMost,
-            "impossible shard size", path);
+    require(tokens <= kMost && documents <= kMost, "impossible shard sizes", path);
     tokens += shard.tokens;
     documents += shard.documents;
     manifest.shards.push_back(std::move(shard));
@@ -71,19 +80,14 @@ std::string Manifest::to_json() const {
                           {"tokens_hash", shard.tokens_hash},
                           {"index_hash", shard.index_hash}});
   }
-  const nlohmann::ordered_json object = {{"format", kFormatName},
-                                         {"version", kVersion},
-                                         {"split", split},
-                                         {"validation_share", validation_share},
-                                         {"split_seed", split_seed},
-                                         {"tokenizer_hash", tokenizer_hash},
-                                         {"vocab_size", vocab_size},
-                                         {"token_bytes", token_bytes},
-                                         {"tokens", tokens},
-                                         {"documents", documents},
-                                         {"sources", sources},
-                                         {"read", read.to_json()},
-                                         {"shards", shard_list}};
+  const nlohmann::ordered_json object = {
+      {"format", kFormatName},    {"version", kVersion},
+      {"split", split},           {"validation_share", validation_share},
+      {"split_seed", split_seed}, {"tokenizer_hash", tokenizer_hash},
+      {"vocab_size", vocab_size}, {"token_bytes", token_bytes},
+      {"tokens", tokens},         {"documents", documents},
+      {"sources", sources},       {"read", read.to_json()},
+      {"shards", shard_list}};
   return object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 

@@ -44,9 +44,9 @@ PreparedData::PreparedData(const std::string& folder) : folder_(folder) {
   if (!fs::exists(folder)) throw system_failure("cannot open prepared data", folder, ENOENT);
   if (!fs::exists(manifest_path)) {
     const bool outer = fs::exists(folder + "/train/" + Manifest::kFileName);
-    throw usage_error("not prepared data", folder,
-                      outer ? format("did you mean '{}/train'?", folder)
-                            : "make some with `switchyard prepare`");
+    throw usage_error(
+        "not prepared data", folder,
+        outer ? format("did you mean '{}/train'?", folder) : "make some with `switchyard prepare`");
   }
   manifest_ = Manifest::from_json(read_file(manifest_path), manifest_path);
   if (!fs::exists(tokenizer_path())) throw damaged("file missing", tokenizer_path());
@@ -70,9 +70,9 @@ std::string PreparedData::tokenizer_path() const {
 }
 
 const PreparedData::Shard& PreparedData::shard_of_token(uint64_t token) const {
-  const auto after = std::upper_bound(
-      shards_.begin(), shards_.end(), token,
-      [](uint64_t at, const Shard& shard) { return at < shard.first_token; });
+  const auto after =
+      std::upper_bound(shards_.begin(), shards_.end(), token,
+                       [](uint64_t at, const Shard& shard) { return at < shard.first_token; });
   return *std::prev(after);
 }
 
@@ -99,9 +99,11 @@ void PreparedData::copy_from(const Shard& shard, uint64_t begin, uint64_t count,
                                ? copy_tokens<uint16_t>(bytes, begin, count, ids)
                                : copy_tokens<uint32_t>(bytes, begin, count, ids);
   if (largest >= static_cast<uint32_t>(manifest_.vocab_size)) {
-    throw damaged(format("token id {} is not below the vocabulary size {}", largest,
-                         manifest_.vocab_size),
-                  shard.tokens_file.path());
+    const auto at = std::find(ids, ids + count, static_cast<int32_t>(largest)) - ids;
+    const uint64_t byte = (begin + static_cast<uint64_t>(at)) * manifest_.token_bytes;
+    throw damaged(
+        format("token id {} is not below the vocabulary size {}", largest, manifest_.vocab_size),
+        format("{}, byte {}", shard.tokens_file.path(), byte));
   }
 }
 
@@ -109,9 +111,9 @@ std::vector<int32_t> PreparedData::document(uint64_t i) const {
   if (i >= num_documents()) {
     throw usage_error(format("document {} asked of {}", i, num_documents()), folder_);
   }
-  const auto after = std::upper_bound(
-      shards_.begin(), shards_.end(), i,
-      [](uint64_t at, const Shard& shard) { return at < shard.first_document; });
+  const auto after =
+      std::upper_bound(shards_.begin(), shards_.end(), i,
+                       [](uint64_t at, const Shard& shard) { return at < shard.first_document; });
   const Shard& shard = *std::prev(after);
   const uint64_t begin = shard.offsets()[i - shard.first_document];
   const uint64_t end = shard.offsets()[i - shard.first_document + 1];
