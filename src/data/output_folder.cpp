@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -43,6 +44,13 @@ void check_place(const std::string& path, bool overwrite) {
   if (!fs::is_directory(status)) {
     throw usage_error("the output is a file", path, "name a folder that does not exist yet");
   }
+  // A renamed folder cannot take the place of another disk: better said before the work than after.
+  struct stat own {
+  }, around{};
+  if (::stat(path.c_str(), &own) == 0 && ::stat((path + "/..").c_str(), &around) == 0 &&
+      (own.st_dev != around.st_dev || own.st_ino == around.st_ino)) {
+    throw usage_error("the output is the root of a disk", path, "name a new folder in it");
+  }
   if (fs::is_empty(path, code)) return;
   if (code) throw system_failure("cannot read the folder", path, code.value());
   if (!is_prepared_output(path)) {
@@ -76,8 +84,13 @@ void remove_leftovers(const fs::path& place) {
 
 }  // namespace
 
-OutputFolder::OutputFolder(std::string path, bool overwrite) : path_(std::move(path)) {
-  while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
+OutputFolder::OutputFolder(const std::string& path, bool overwrite) {
+  // The place itself, so that ".", "a/.." and links are renamed as what they stand for.
+  std::error_code code;
+  fs::path place = fs::weakly_canonical(path, code);
+  if (code) throw system_failure("cannot make the folder", path, code.value());
+  if (!place.has_filename()) place = place.parent_path();  // a slash at the end
+  path_ = place.string();
   check_place(path_, overwrite);
   remove_leftovers(path_);
   temporary_ = path_ + kTemporaryMark + std::to_string(::getpid());

@@ -11,7 +11,7 @@ class OutputFolder {
   /// Removes what a killed process left behind, then makes the temporary folder. Throws
   /// Error(kUsage) if `path` holds anything, unless it is prepared data and `overwrite` is set;
   /// Error(kRuntime) if it cannot be made there.
-  OutputFolder(std::string path, bool overwrite);
+  OutputFolder(const std::string& path, bool overwrite);
   ~OutputFolder();
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
