@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs a script of tools/ with transformers 4.57.6, the implementation that model directories are
+# checked against. Makes the environment .deps/oracle first if it is not there (about 1.5 GB; 5 GB
+# where PyTorch needs its GPU libraries to start). Never needed to build, test or use the program.
+#
+# Usage: scripts/oracle.sh tools/SCRIPT.py [ARGUMENT...]
+#   ORACLE_PYTHON=PYTHON   use this Python, which has torch, transformers and safetensors already
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+environment=$root/.deps/oracle
+python=${ORACLE_PYTHON:-$environment/bin/python}
+
+fail() { printf 'oracle: error: %s\n' "$*" >&2; exit 1; }
+works() { "$1" -c 'import torch, transformers, safetensors' 2>/dev/null; }
+
+make_environment() {
+  printf 'oracle: making %s\n' "$environment" >&2
+  python3 -m venv "$environment" || fail "cannot make it; apt-get install python3-venv"
+  local install=("$environment/bin/python" -m pip install --quiet --disable-pip-version-check)
+  "${install[@]}" numpy filelock typing-extensions sympy networkx jinja2 fsspec setuptools
+  "${install[@]}" --no-deps torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85 \
+    nvidia-cufile==1.20.0.107 nvidia-cusparselt-cu13==0.8.0 nvidia-nvshmem-cu13==3.8.0
+  "${install[@]}" transformers==4.57.6
+  works "$environment/bin/python" || "${install[@]}" torch==2.11.0  # with all GPU libraries
+}
+
+[ $# -gt 0 ] || fail "name a script of tools/"
+if [ -z "${ORACLE_PYTHON:-}" ] && ! { [ -x "$python" ] && works "$python"; }; then make_environment; fi
+works "$python" || fail "$python cannot import torch, transformers and safetensors"
+exec "$python" -B "$@"
