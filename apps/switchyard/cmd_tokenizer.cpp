@@ -1,7 +1,6 @@
 // switchyard tokenizer train | encode | decode: SentencePiece models with T5's ids.
 #include "commands.h"
 
-#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -15,7 +14,7 @@
 #include "base/format.h"
 #include "base/progress.h"
 #include "data/document_parser.h"
-#include "for_each_line.h"
+#include "lines.h"
 #include "read_options.h"
 #include "text/line_sampler.h"
 #include "text/tokenizer.h"
@@ -96,12 +95,6 @@ void add_train(CLI::App& tokenizer) {
     file.write(train_tokenizer(state->training, read_sample(*state)));
     file.commit();
   });
-}
-
-void print_line(const std::string& text) {
-  if (std::fwrite((text + "\n").data(), 1, text.size() + 1, stdout) != text.size() + 1) {
-    throw system_failure("cannot write", "standard output", errno);
-  }
 }
 
 struct CodingCommand {

@@ -24,8 +24,10 @@ constexpr auto kCommands = {
     add_prepare_command,
     add_train_command,
     add_eval_command,
+    add_score_command,
     add_generate_command,
     add_report_command,
+    add_inspect_command,
     add_bench_command,
 };
 

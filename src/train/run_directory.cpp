@@ -65,7 +65,7 @@ std::vector<int64_t> list_checkpoints(const std::string& run_directory) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(run_directory + "/checkpoints", error)) {
     const int64_t step = step_of(entry.path().filename().string());
-    if (step >= 0 && has_file_manifest(entry.path().string())) steps.push_back(step);
+    if (step >= 0) steps.push_back(step);
   }
   std::sort(steps.begin(), steps.end());
   return steps;

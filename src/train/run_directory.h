@@ -25,7 +25,7 @@ class RunDirectory {
   std::string metrics_path() const { return path_ + "/metrics.jsonl"; }
   std::string tensorboard_path() const { return path_ + "/tensorboard"; }
   std::string checkpoint_path(int64_t step) const;
-  /// Steps of the complete checkpoints, ascending.
+  /// Steps of the checkpoints, ascending.
   std::vector<int64_t> checkpoints() const;
   /// Takes a checkpoint that turned out to be damaged out of the way: "step-00001000.damaged".
   void set_aside(int64_t step) const;
@@ -47,8 +47,8 @@ class RunDirectory {
 /// Where the checkpoint of a step lies: "RUN/checkpoints/step-00001000".
 std::string checkpoint_path(const std::string& run_directory, int64_t step);
 
-/// Steps of the checkpoints in a run directory, ascending: those with a manifest, which is written
-/// last. Empty if it holds none.
+/// Steps of the checkpoints in a run directory, ascending; empty if it holds none. Whether one is
+/// sound is for verify_files() to say.
 std::vector<int64_t> list_checkpoints(const std::string& run_directory);
 
 /// `path` itself if it is a model directory; in a run directory its newest sound checkpoint, with a

@@ -61,7 +61,6 @@ TEST_F(RunDirectoryTest, LongerIsTheSameRunOtherSeedIsNot) {
 TEST_F(RunDirectoryTest, CheckpointsInOrderOldOnesGo) {
   const RunDirectory run(path_, recipe_);
   for (const int64_t step : {1000, 20, 300}) make_checkpoint(step);
-  make_directories(path_ + "/checkpoints/step-00000500");  // no manifest: never completed
   make_directories(path_ + "/checkpoints/step-00000400.tmp");
   make_directories(path_ + "/checkpoints/notes");
   EXPECT_THAT(run.checkpoints(), ElementsAre(20, 300, 1000));
@@ -102,6 +101,10 @@ TEST_F(RunDirectoryTest, PassesOverDamagedCheckpoints) {
   EXPECT_EQ(find_model_directory(path_), older);
   EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr(newer + "/config.json"));
   EXPECT_THROW(find_model_directory(newer), Error);
+  fs::remove(newer + "/" + kFileManifest);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(find_model_directory(path_), older);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("manifest.json"));
   run.set_aside(15);
   EXPECT_THAT(run.checkpoints(), ElementsAre(5));
   EXPECT_TRUE(fs::exists(newer + ".damaged/config.json"));

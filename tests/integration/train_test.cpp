@@ -206,6 +206,58 @@ TEST_F(TrainProgram, FullDiskLeavesNoHalfCheckpoint) {
                                                      "step-00000012"}));
 }
 
+TEST_F(TrainProgram, DamagedCheckpointIsPassedOver) {
+  const std::string run = folder_ / "run", whole = folder_ / "whole";
+  ASSERT_EQ(run_program(train_command(run, {"train.steps=10"})).exit_code, 0);
+  ASSERT_EQ(run_program(train_command(whole)).exit_code, 0);
+  const std::string newest = run + "/checkpoints/step-00000010";
+  std::string weights = read_file(newest + "/model.safetensors");
+  weights[weights.size() - 100] = static_cast<char>(weights[weights.size() - 100] ^ 4);
+  write_file(newest + "/model.safetensors", weights);
+
+  const ProgramResult bad = run_program({"inspect", run, "--verify"});
+  EXPECT_EQ(bad.exit_code, 3);
+  EXPECT_THAT(bad.err, HasSubstr("model.safetensors"));
+  const std::vector<std::string> eval = {"--data", data() + "/validation", "--sequences", "4"};
+  std::vector<std::string> words = {"eval", "--model", newest};
+  words.insert(words.end(), eval.begin(), eval.end());
+  EXPECT_EQ(run_program(words).exit_code, 3);
+  words[2] = run;
+  const ProgramResult older = run_program(words);
+  EXPECT_EQ(older.exit_code, 0) << older.err;
+  EXPECT_THAT(older.err, HasSubstr(newest + "/model.safetensors"));
+
+  const ProgramResult again = run_program(train_command(run));
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_THAT(again.err, HasSubstr(newest + "/model.safetensors"));
+  EXPECT_THAT(again.err, HasSubstr("continuing from step 5"));
+  EXPECT_EQ(metrics(run), metrics(whole));
+  EXPECT_EQ(checkpoints(run).count("step-00000010.damaged"), 1u);
+}
+
+TEST_F(TrainProgram, InspectTellsWhatIsThere) {
+  const std::string run = folder_ / "run";
+  ASSERT_EQ(run_program(train_command(run, {"train.steps=6"})).exit_code, 0);
+  const auto report = [](const std::string& path) {
+    const ProgramResult result = run_program({"inspect", path, "--verify", "--json"});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return nlohmann::json::parse(result.out);
+  };
+  const auto of_run = report(run);
+  EXPECT_EQ(of_run["kind"], "run");
+  EXPECT_EQ(of_run["checkpoints"], (std::vector<int>{5, 6}));
+  EXPECT_EQ(of_run["newest"]["step"], 6);
+  EXPECT_EQ(of_run["newest"]["experts"], 4);
+  const auto of_checkpoint = report(run + "/checkpoints/step-00000005");
+  EXPECT_EQ(of_checkpoint["kind"], "checkpoint");
+  EXPECT_EQ(of_checkpoint["verified"], "all checksums");
+  EXPECT_EQ(report(data() + "/train")["split"], "train");
+  EXPECT_EQ(report(data())["validation"]["split"], "validation");
+  EXPECT_THAT(run_program({"inspect", run}).out, HasSubstr("parameters"));
+  EXPECT_EQ(run_program({"inspect", folder_ / "none"}).exit_code, 2);
+  EXPECT_EQ(run_program({"inspect", folder_.path()}).exit_code, 2);
+}
+
 TEST_F(TrainProgram, RunDirectoryThatCannotBeMade) {
   write_file(folder_ / "file", "");
   const ProgramResult result = run_program(train_command(folder_ / "file/run"));

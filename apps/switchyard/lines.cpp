@@ -1,7 +1,10 @@
-#include "for_each_line.h"
+#include "lines.h"
 
+#include <cerrno>
+#include <cstdio>
 #include <vector>
 
+#include "base/error.h"
 #include "data/byte_source.h"
 
 namespace switchyard {
@@ -21,6 +24,12 @@ void for_each_line(const std::string& path, const std::function<void(std::string
     pending += rest;
   }
   if (!pending.empty()) use(pending);
+}
+
+void print_line(const std::string& text) {
+  if (std::fwrite((text + "\n").data(), 1, text.size() + 1, stdout) != text.size() + 1) {
+    throw system_failure("cannot write", "standard output", errno);
+  }
 }
 
 }  // namespace switchyard
