@@ -28,6 +28,9 @@ all: configure  ## Build everything: program, library, tests, benchmarks
 test: all  ## Build everything and run every test this machine can run
 	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS) $(ARGS)
 
+test-oracle: build  ## Check models both ways against transformers 4.57.6 (fetches it: 1.5 GB)
+	@scripts/oracle.sh tools/check_hf.py $(BUILD)/bin/switchyard
+
 bench: build  ## Measure this machine's training speed
 	@$(BUILD)/bin/switchyard bench $(ARGS)
 
@@ -49,4 +52,4 @@ clean:  ## Remove all builds; what set-up has fetched stays in .deps
 configure: setup
 	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
 
-.PHONY: help setup configure build all test bench quickstart install format tidy clean
+.PHONY: help setup configure build all test test-oracle bench quickstart install format tidy clean
