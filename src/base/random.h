@@ -40,9 +40,12 @@ class RandomStream {
     high_ = {mixed[2], mixed[3]};
   }
   Philox4 draw(uint64_t i) const {
-    return philox(key_, {static_cast<uint32_t>(i), static_cast<uint32_t>(i >> 32), high_[0],
-                         high_[1]});
+    return philox(key_,
+                  {static_cast<uint32_t>(i), static_cast<uint32_t>(i >> 32), high_[0], high_[1]});
   }
+  /// What draw(i) is a function of besides i, for code that draws many at once.
+  uint64_t key() const { return key_; }
+  const std::array<uint32_t, 2>& high() const { return high_; }
   uint32_t bits(uint64_t i) const { return draw(i >> 2)[i & 3]; }
   uint64_t bits64(uint64_t i) const {
     const Philox4 words = draw(i);

@@ -29,6 +29,11 @@ at::Tensor embedding(const at::Tensor& ids, Parameter& table);
 at::Tensor dropout(const at::Tensor& x, double rate, const RandomStream& stream,
                    int64_t first_row = 0);
 
+/// Multiplies each element by a factor uniform in [1 - amount, 1 + amount), drawn again in backward.
+/// Row r of x [R, W] uses the draws of row first_row + r.
+at::Tensor jitter(const at::Tensor& x, double amount, const RandomStream& stream,
+                  int64_t first_row = 0);
+
 /// ReLU(x) or, for GEGLU, gelu_tanh(a) * b with [a | b] = the two halves of the last axis of x.
 at::Tensor relu(const at::Tensor& x);
 at::Tensor geglu(const at::Tensor& x);

@@ -134,6 +134,28 @@ TEST(Dropout, IsDrawnAgainInBackwardAndDoesNotDependOnTheSplit) {
   EXPECT_TRUE(at::equal(second_half, y.detach().narrow(0, 32, 32)));
 }
 
+TEST(Jitter, EqualsTheReferenceAndDoesNotDependOnTheSplit) {
+  const RandomStream stream(5, kRandomJitter, 3);
+  for (const auto type : {at::kFloat, at::kBFloat16, at::kDouble}) {
+    at::Tensor x = random_tensor({40, 37}, 1, type).set_requires_grad(true);
+    const at::Tensor weight = random_tensor({40, 37}, 2, type);
+    const at::Tensor y = ops::jitter(x, 0.25, stream, 9);
+    (y * weight).sum().backward();
+    const double tolerance = type == at::kBFloat16 ? 1e-2 : 1e-6;
+    const auto near = [&](const at::Tensor& a, const at::Tensor& b) {
+      return at::allclose(a.to(at::kDouble), b.to(at::kDouble), tolerance, tolerance);
+    };
+    EXPECT_TRUE(near(y.detach(), reference::jitter(x.detach(), 0.25, stream, 9)));
+    EXPECT_TRUE(near(x.grad(), reference::jitter(weight, 0.25, stream, 9)));
+    const at::Tensor ratio = y.detach().to(at::kDouble) / x.detach().to(at::kDouble);
+    EXPECT_GE(ratio.min().item<double>(), 0.75 - tolerance);
+    EXPECT_LE(ratio.max().item<double>(), 1.25 + tolerance);
+    EXPECT_NEAR(ratio.mean().item<double>(), 1.0, 0.02);
+    const at::Tensor rest = ops::jitter(x.detach().narrow(0, 15, 25), 0.25, stream, 24);
+    EXPECT_TRUE(at::equal(rest, y.detach().narrow(0, 15, 25)));
+  }
+}
+
 /// A plan over T tokens and E experts with some experts idle and some pairs dropped.
 RoutingPlan some_plan(int64_t tokens, int64_t experts, int64_t choices, uint64_t seed) {
   RoutingPlan plan;

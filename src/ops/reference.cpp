@@ -1,5 +1,7 @@
 #include "ops/reference.h"
 
+#include <ATen/Dispatch.h>
+
 #include "ops/activations.h"
 
 namespace switchyard::reference {
@@ -22,6 +24,23 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& scale, double epsilon
 at::Tensor geglu(const at::Tensor& x) {
   const auto halves = x.chunk(2, -1);
   return at::gelu(halves[0], "tanh") * halves[1];
+}
+
+at::Tensor jitter(const at::Tensor& x, double amount, const RandomStream& stream,
+                  int64_t first_row) {
+  const at::Tensor factors = at::empty(x.sizes(), wide(x));
+  const int64_t width = x.size(1), draws = (width + 3) / 4;
+  AT_DISPATCH_FLOATING_TYPES(factors.scalar_type(), "jitter", [&] {
+    scalar_t* out = factors.mutable_data_ptr<scalar_t>();
+    for (int64_t r = 0; r < x.size(0); ++r) {
+      for (int64_t i = 0; i < width; ++i) {
+        const auto draw = static_cast<uint64_t>((first_row + r) * draws + i / 4);
+        const float u = to_unit_float(stream.draw(draw)[static_cast<size_t>(i % 4)]);
+        out[r * width + i] = static_cast<scalar_t>(1.0 - amount + 2.0 * amount * u);
+      }
+    }
+  });
+  return (x.to(wide(x)) * factors).to(x.scalar_type());
 }
 
 at::Tensor attention(const ops::AttentionInput& in) {

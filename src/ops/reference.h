@@ -13,6 +13,9 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& scale, double epsilon
 /// gelu_tanh(a) * b with [a | b] = x along the last axis.
 at::Tensor geglu(const at::Tensor& x);
 
+at::Tensor jitter(const at::Tensor& x, double amount, const RandomStream& stream,
+                  int64_t first_row);
+
 /// Forms the [S, T] bias and mask tensors.
 at::Tensor attention(const ops::AttentionInput& input);
 

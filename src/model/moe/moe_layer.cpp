@@ -1,7 +1,5 @@
 #include "model/moe/moe_layer.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -14,28 +12,6 @@
 
 namespace switchyard {
 namespace {
-
-/// [T, D] float32 factors uniform in [1 - jitter, 1 + jitter), keyed by global token and feature.
-at::Tensor jitter_factors(int64_t tokens, int64_t width, int64_t first_token, double jitter,
-                          const RandomStream& stream) {
-  const at::Tensor factors = at::empty({tokens, width}, at::kFloat);
-  float* out = factors.mutable_data_ptr<float>();
-  const auto low = static_cast<float>(1.0 - jitter);
-  const auto span = static_cast<float>(2.0 * jitter);
-  const int64_t draws = (width + 3) / 4;
-  at::parallel_for(0, tokens, 64, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      const int64_t first_draw = (first_token + t) * draws;
-      for (int64_t i = 0; i < width; i += 4) {
-        const Philox4 words = stream.draw(static_cast<uint64_t>(first_draw + i / 4));
-        for (int64_t j = i; j < std::min(i + 4, width); ++j) {
-          out[t * width + j] = low + span * to_unit_float(words[static_cast<size_t>(j - i)]);
-        }
-      }
-    }
-  });
-  return factors;
-}
 
 /// One pass over logits and probabilities [T, E]. log Z comes from the first choice's probability:
 /// log p = h - log Z.
@@ -105,8 +81,7 @@ at::Tensor MoeLayer::explored(const MoeInput& input, const at::Tensor& tokens) c
   const int64_t first_token = input.first_sequence * input.x.size(1);
   if (config_.exploration == "jitter" && config_.jitter > 0) {
     const RandomStream stream(input.seed, kRandomJitter, input.step, layer_key_);
-    return tokens * jitter_factors(tokens.size(0), tokens.size(1), first_token, config_.jitter, stream)
-                        .to(tokens.scalar_type());
+    return ops::jitter(tokens, config_.jitter, stream, first_token);
   }
   if (config_.exploration == "input_dropout") {
     // Another key than the router's own draws.
@@ -181,8 +156,8 @@ MoeOutput MoeLayer::forward(const MoeInput& input) const {
   options.dropout = input.training ? dropout_ : 0.0;
   options.dropout_stream = RandomStream(input.seed, kRandomDropout, input.step, layer_key_);
   options.first_token = input.first_sequence * input.x.size(1);
-  output.y = ops::expert_feed_forward(tokens, output.plan, *wi_, *wo_, options)
-                 .view(input.x.sizes());
+  output.y =
+      ops::expert_feed_forward(tokens, output.plan, *wi_, *wo_, options).view(input.x.sizes());
   return output;
 }
 
