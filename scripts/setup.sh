@@ -26,6 +26,7 @@ library_packages=(
   libspdlog-dev libfmt-dev                 # log, text formatting
   zlib1g-dev libzstd-dev libxxhash-dev     # .gz and .zst input, checksums
   libgtest-dev libgmock-dev                # tests
+  libbenchmark-dev                         # micro-benchmarks
 )
 text_packages=(
   dict-gcide              # 40 MB of English: the GNU Collaborative International Dictionary
