@@ -64,8 +64,9 @@ MoeLayer::MoeLayer(ParameterSet& parameters, const std::string& prefix, const st
   const int64_t experts = config_.num_experts;
   const int64_t inner = (gated_ ? 2 : 1) * config.d_ff;
   if (kind_.learned) {
-    classifier_ = &parameters.create(prefix + ".router.classifier.weight",
-                                     {experts, config.d_model}, scaled_init(config, config.d_model));
+    classifier_ =
+        &parameters.create(prefix + ".router.classifier.weight", {experts, config.d_model},
+                           scaled_init(config, config.d_model));
     if (parameters.precision() == Precision::kBfloat16Selective) {
       classifier_->set_compute_type(at::kFloat);
     }
@@ -92,7 +93,8 @@ at::Tensor MoeLayer::explored(const MoeInput& input, const at::Tensor& tokens) c
 }
 
 at::Tensor MoeLayer::router_logits(const MoeInput& input, const at::Tensor& tokens) const {
-  return ops::linear(explored(input, tokens.to(classifier_->compute().scalar_type())), *classifier_);
+  const at::Tensor own = tokens.to(classifier_->compute().scalar_type());
+  return ops::linear(explored(input, own), *classifier_);
 }
 
 RouterInput MoeLayer::make_router_input(const MoeInput& input) const {

@@ -132,7 +132,8 @@ TEST(MoeLayer, OnlyTheRouterSeesTheJitter) {
   const MoeLayer moe(parameters, "m", "encoder.0", config);
   parameters.initialize(1);
   const at::Tensor x = input(2, 8);
-  EXPECT_TRUE(at::equal(moe.forward({x, {}, 0, true, 1, 0}).y, moe.forward({x, {}, 0, false, 1, 0}).y));
+  EXPECT_TRUE(
+      at::equal(moe.forward({x, {}, 0, true, 1, 0}).y, moe.forward({x, {}, 0, false, 1, 0}).y));
 }
 
 /// Output of a layer with strong noise, where `exploration` has any.
@@ -275,7 +276,8 @@ TEST(MoeLayer, GradientsMatchFiniteDifferences) {
   loss().backward();
   const auto value = [&] { return loss().item<double>(); };
   testing::expect_gradient("x", x, x.grad().clone(), value, 84);
-  for (Parameter& p : parameters.all()) testing::expect_gradient(p.name(), p.value(), p.gradient(), value, 30);
+  for (Parameter& p : parameters.all())
+    testing::expect_gradient(p.name(), p.value(), p.gradient(), value, 30);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ RoutingRules mesh_rules(const MoeConfig& config) {
   const bool top2 = config.router == "top2";
   rules.balance.padding_counts = !top2;
   rules.balance.divide_by_all = true;
-  rules.balance.groups = top2 ? BalanceRule::kEqual : BalanceRule::kByRealShare;
+  rules.balance.groups = top2 ? GroupWeight::kEqual : GroupWeight::kByRealShare;
   return rules;
 }
 
@@ -29,7 +29,7 @@ RoutingRules t5x_rules(const MoeConfig& config) {
   rules.capacity = CapacityRule::kHalfEven;
   rules.route_padding = true;
   rules.renormalize_top2 = false;
-  rules.balance = {true, true, BalanceRule::kEqual, /*all_choices=*/true, false};
+  rules.balance = {true, true, GroupWeight::kEqual, /*all_choices=*/true, false};
   rules.layer_losses = LayerLosses::kMean;
   return rules;
 }
@@ -41,7 +41,7 @@ RoutingRules hf_rules() {
   rules.group_sequences = 1;
   rules.route_padding = true;
   rules.round_probabilities = true;
-  rules.balance = {true, true, BalanceRule::kEqual, false, /*dropped_as_first=*/true};
+  rules.balance = {true, true, GroupWeight::kEqual, false, /*dropped_as_first=*/true};
   rules.layer_losses = LayerLosses::kPooled;
   rules.losses_need_dense_block = true;
   return rules;

@@ -17,16 +17,18 @@ enum class CapacityRule {
   kDropless,  // S: nobody is dropped
 };
 
+/// Weight of one of G groups in the mean over groups.
+enum class GroupWeight {
+  kByRealTokens,  // real tokens / real tokens of all groups
+  kByRealShare,   // (real tokens / positions) / G
+  kEqual,         // 1 / G
+};
+
 /// E * sum_i f_i P_i of a group: what is counted, what it is divided by, how groups are averaged.
 struct BalanceRule {
   bool padding_counts = false;  // padding adds to f (by its best expert) and to P
   bool divide_by_all = false;   // f and P are over all positions, not over the real ones
-  enum {
-    kByRealTokens,
-    kByRealShare,
-    kEqual
-  } groups = kByRealTokens;       // weight of a group's loss:
-                                  // real / all real; (real / positions) / G; 1 / G
+  GroupWeight groups = GroupWeight::kByRealTokens;
   bool all_choices = false;       // f counts every choice of a token, not the first alone
   bool dropped_as_first = false;  // a token without a place counts on expert 0
 };

@@ -75,9 +75,9 @@ struct PlaceOptions {
 };
 
 /// Fills plan.kept, row_choice and offsets from plan.expert (and plan.gate for kByProbability, the
-/// input's probabilities for kBatchPrioritized): an expert takes at most `capacity` of a group. Rows
-/// of an expert come by group, then by choice and token (kTokenMajor, kByProbability: by token).
-/// Linear time but for sorting by probability.
+/// input's probabilities for kBatchPrioritized): an expert takes at most `capacity` of a group.
+/// Rows of an expert come by group, then by choice and token (kTokenMajor, kByProbability: by
+/// token). Linear time but for sorting by probability.
 void assign_places(RoutingPlan& plan, const RouterInput& input, PlaceOptions options = {});
 
 /// Fills plan.row_choice and offsets from plan.kept, rows as by kTokenMajor.

@@ -8,6 +8,27 @@
 #include <vector>
 
 namespace switchyard {
+namespace {
+
+/// Index of the largest of `row` that is not among the `count` first of `taken`.
+template <class T>
+int64_t best_but(const T* row, int64_t size, const int64_t* taken, int64_t count) {
+  int64_t best = -1;
+  if (count == 0) {  // the common case, without a search per element
+    best = 0;
+    for (int64_t e = 1; e < size; ++e) {
+      if (row[e] > row[best]) best = e;
+    }
+    return best;
+  }
+  for (int64_t e = 0; e < size; ++e) {
+    if (std::find(taken, taken + count, e) != taken + count) continue;
+    if (best < 0 || row[e] > row[best]) best = e;
+  }
+  return best;
+}
+
+}  // namespace
 
 at::Tensor best_experts(const at::Tensor& probabilities, int64_t k) {
   const at::Tensor source = probabilities.detach().contiguous();
@@ -19,16 +40,8 @@ at::Tensor best_experts(const at::Tensor& probabilities, int64_t k) {
     const scalar_t* p = source.const_data_ptr<scalar_t>();
     at::parallel_for(0, tokens, 512, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
-        const scalar_t* row = p + t * experts;
-        int64_t* chosen = out + t * k;
-        for (int64_t j = 0; j < k; ++j) {
-          int64_t index = -1;
-          for (int64_t e = 0; e < experts; ++e) {
-            if (std::find(chosen, chosen + j, e) != chosen + j) continue;
-            if (index < 0 || row[e] > row[index]) index = e;
-          }
-          chosen[j] = index;
-        }
+        for (int64_t j = 0; j < k; ++j)
+          out[t * k + j] = best_but(p + t * experts, experts, out + t * k, j);
       }
     });
   });

@@ -14,8 +14,8 @@ std::vector<double> real_tokens(const at::Tensor& valid, const std::vector<int64
   std::vector<double> counts;
   int64_t begin = 0;
   for (const int64_t end : group_ends) {
-    counts.push_back(static_cast<double>(real ? std::count(real + begin, real + end, true)
-                                              : end - begin));
+    counts.push_back(
+        static_cast<double>(real ? std::count(real + begin, real + end, true) : end - begin));
     begin = end;
   }
   return counts;
@@ -24,8 +24,8 @@ std::vector<double> real_tokens(const at::Tensor& valid, const std::vector<int64
 /// Weight of group g's loss among all groups.
 double group_weight(const BalanceRule& rule, double real, double size, double all_real,
                     double groups) {
-  if (rule.groups == BalanceRule::kByRealTokens) return real / std::max(all_real, 1.0);
-  return (rule.groups == BalanceRule::kByRealShare ? real / size : 1.0) / groups;
+  if (rule.groups == GroupWeight::kByRealTokens) return real / std::max(all_real, 1.0);
+  return (rule.groups == GroupWeight::kByRealShare ? real / size : 1.0) / groups;
 }
 
 /// [G, E] float64: factor of each group's sum of probabilities in the loss,
@@ -109,8 +109,7 @@ at::Tensor balance_loss(const BalanceTerms& terms, at::ScalarType type) {
 
 at::Tensor balance_loss(const at::Tensor& probabilities, const at::Tensor& expert,
                         const std::vector<int64_t>& group_ends) {
-  const at::ScalarType type =
-      probabilities.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::ScalarType type = probabilities.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   return balance_loss(
       balance_terms(probabilities, expert.unsqueeze(1), expert.ge(0), group_ends, {}), type);
 }

@@ -1,4 +1,5 @@
-// Losses that keep a router healthy. T: tokens, E: experts, G: routing groups. Gradients by autograd.
+// Losses that keep a router healthy. T: tokens, E: experts, G: routing groups. Gradients by
+// autograd.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -13,8 +14,9 @@ namespace switchyard {
 /// The load-balancing loss of one layer as a product, so that a profile can average its halves over
 /// layers first: the loss is the sum of factors * sums.
 struct BalanceTerms {
-  at::Tensor factors;  // [G, E] float64, no gradient: weight of the group * E * f / tokens of P's mean
-  at::Tensor sums;     // [G, E] float64, differentiable: sum of the probabilities
+  at::Tensor
+      factors;      // [G, E] float64, no gradient: weight of the group * E * f / tokens of P's mean
+  at::Tensor sums;  // [G, E] float64, differentiable: sum of the probabilities
 };
 
 /// probabilities [T, E]; choices [T, K] int64, the experts that count in f, -1 for none; valid [T]

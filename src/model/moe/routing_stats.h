@@ -9,14 +9,14 @@
 namespace switchyard {
 
 struct RoutingStats {
-  std::string layer;         // "encoder.1"
-  double tokens = 0;         // real tokens routed
-  double dropped = 0;        // of them, without a place in their expert
-  double entropy_sum = 0;    // sum over tokens of the entropy of the router's softmax, nats
-  double confidence_sum = 0; // sum over tokens of the first choice's probability
-  double balance = 0;        // E * sum f P, mean over groups; 1 = uniform (times calls, see `calls`)
-  double router_z = 0;       // mean of (log Z)^2 (times calls)
-  double calls = 0;          // forward passes added up
+  std::string layer;          // "encoder.1"
+  double tokens = 0;          // real tokens routed
+  double dropped = 0;         // of them, without a place in their expert
+  double entropy_sum = 0;     // sum over tokens of the entropy of the router's softmax, nats
+  double confidence_sum = 0;  // sum over tokens of the first choice's probability
+  double balance = 0;   // E * sum f P, mean over groups; 1 = uniform (times calls, see `calls`)
+  double router_z = 0;  // mean of (log Z)^2 (times calls)
+  double calls = 0;     // forward passes added up
   std::vector<double> load;  // [E] real tokens whose first choice is the expert, before dropping
 
   RoutingStats& operator+=(const RoutingStats& other);
