@@ -1,7 +1,9 @@
 // switchyard tokenizer train | encode | decode: SentencePiece models with T5's ids.
 #include "commands.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -42,7 +44,8 @@ std::vector<std::string> read_sample(const TrainCommand& command) {
   RecordBatch batch;
   ProgressLine line;
   while (reader.next(batch)) {
-    parser.parse(batch, [&](std::string_view text) { sampler.add(text); }, counts, notes);
+    parser.parse(
+        batch, [&](std::string_view text) { sampler.add(text); }, counts, notes);
     line.show(format("tokenizer train  reading: {} lines",
                      format_count(static_cast<long long>(sampler.lines_seen()))));
   }
@@ -91,9 +94,9 @@ void add_train(CLI::App& tokenizer) {
   command->add_option("--seed", state->seed, "Seed of the sample")->option_text("N=0");
   command->add_flag("--verbose", training.verbose, "Show SentencePiece's own log");
   command->callback([state] {
-    AtomicFileWriter file(state->output);  // a place that cannot be written: known at once
-    file.write(train_tokenizer(state->training, read_sample(*state)));
-    file.commit();
+    // A place that cannot be written: known at once. Nothing stays there while the work is done.
+    { const AtomicFileWriter file(state->output); }
+    write_file(state->output, train_tokenizer(state->training, read_sample(*state)));
   });
 }
 
@@ -111,11 +114,17 @@ void encode_line(const Tokenizer& tokenizer, const CodingCommand& command, std::
   if (command.json) {
     nlohmann::ordered_json object = {{"ids", ids}};
     if (command.pieces) object["pieces"] = pieces;
-    print_line(object.dump());
+    // A hostile model's pieces may be any bytes.
+    print_line(object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     print_line(command.pieces ? format("{}", fmt::join(pieces, " "))
                               : format("{}", fmt::join(ids, " ")));
   }
+}
+
+/// Numbers beyond all ids must not wrap into one.
+int32_t clamp_id(int64_t id) {
+  return static_cast<int32_t>(std::clamp<int64_t>(id, -1, std::numeric_limits<int32_t>::max()));
 }
 
 std::vector<int32_t> parse_ids(std::string_view text, uint64_t line) {
@@ -131,7 +140,7 @@ std::vector<int32_t> parse_ids(std::string_view text, uint64_t line) {
     if (!list.is_array()) throw failure();
     for (const auto& id : list) {
       if (!id.is_number_integer()) throw failure();
-      ids.push_back(id.get<int32_t>());
+      ids.push_back(clamp_id(id.get<int64_t>()));
     }
     return ids;
   }
@@ -140,12 +149,14 @@ std::vector<int32_t> parse_ids(std::string_view text, uint64_t line) {
     char* end = nullptr;
     const long id = std::strtol(at, &end, 10);
     if (end == at) {
-      if (std::string_view(at).find_first_not_of(" \t\r") != std::string_view::npos) throw failure();
+      if (std::string_view(at).find_first_not_of(" \t\r") != std::string_view::npos)
+        throw failure();
       break;
     }
-    ids.push_back(static_cast<int32_t>(id));
+    ids.push_back(clamp_id(id));
     at = end;
   }
+  if (line_text.find('\0') != std::string::npos) throw failure();
   return ids;
 }
 

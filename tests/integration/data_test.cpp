@@ -325,8 +325,8 @@ d_model = 32
 d_ff = 64
 d_kv = 8
 num_heads = 4
-num_encoder_layers = 1
-num_decoder_layers = 1
+num_encoder_layers = 2
+num_decoder_layers = 2
 vocab_size = 512
 [model.moe]
 num_experts = 2
@@ -336,7 +336,7 @@ input_length = 32
 steps = 20
 batch_sequences = 16
 precision = "fp32"
-log_every = 20
+log_every = 5
 evaluate_every = 0
 )";
 
@@ -373,24 +373,28 @@ TEST_F(DataProgram, DamagedDataIsNotTrainedOn) {
                  folder_ / "none");
 }
 
-TEST_F(DataProgram, TheLoaderTakesNoTime) {
+// The least share of several windows, since others load the machine; the first holds the start.
+TEST_F(DataProgram, TheLoaderTakesUnderOnePercent) {
   ASSERT_EQ(run_program(prepare_command({"--input", text()})).exit_code, 0);
   write_file(folder_ / "recipe.toml", kRecipe);
-  const ProgramResult result =
-      run_program({"train", "--recipe", folder_ / "recipe.toml", "--run-dir", folder_ / "run",
-                   "--threads", "1", "--set", "data.train=" + (folder_ / "out/train"), "--set",
-                   "data.validation=" + (folder_ / "out/validation")});
+  Words train = {"train",     "--recipe", folder_ / "recipe.toml", "--run-dir", folder_ / "run",
+                 "--threads", "1"};
+  for (const std::string& setting :
+       {"data.train=" + (folder_ / "out/train"), "data.validation=" + (folder_ / "out/validation"),
+        std::string("data.input_length=64"), std::string("model.d_model=64"),
+        std::string("train.log_every=4")}) {
+    train.insert(train.end(), {"--set", setting});
+  }
+  const ProgramResult result = run_program(train);
   ASSERT_EQ(result.exit_code, 0) << result.err;
   std::istringstream lines(read_file(folder_ / "run/metrics.jsonl"));
-  double share = -1;
+  double least = 1;
   for (std::string line; std::getline(lines, line);) {
     const json object = json::parse(line);
-    if (object["kind"] == "train") share = object["loader_share"].get<double>();
+    if (object["kind"] == "train") least = std::min(least, object["loader_share"].get<double>());
   }
-  fmt::print("loader share {:.3f} %\n", 100 * share);
-  EXPECT_GE(share, 0);
-  // 0.01 is promised; a machine that others load may delay the loader's thread.
-  EXPECT_LT(share, 0.1);
+  fmt::print("loader share {:.3f} %\n", 100 * least);
+  EXPECT_LT(least, 0.01);
 }
 
 }  // namespace
