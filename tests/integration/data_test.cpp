@@ -382,7 +382,7 @@ TEST_F(DataProgram, TheLoaderTakesUnderOnePercent) {
   for (const std::string& setting :
        {"data.train=" + (folder_ / "out/train"), "data.validation=" + (folder_ / "out/validation"),
         std::string("data.input_length=64"), std::string("model.d_model=64"),
-        std::string("train.log_every=4")}) {
+        std::string("train.log_every=2"), std::string("train.steps=6")}) {
     train.insert(train.end(), {"--set", setting});
   }
   const ProgramResult result = run_program(train);
