@@ -44,8 +44,9 @@ function(sy_test)
     target_link_libraries(${ARG_NAME} PRIVATE sy_torch)
     sy_use_torch_pch(${ARG_NAME})
   endif()
+  # Tests run side by side: idle threads of one must not spin on the cores of another.
   gtest_discover_tests(${ARG_NAME} DISCOVERY_TIMEOUT 120 PROPERTIES LABELS ${ARG_LABEL}
-                       TIMEOUT ${ARG_TIMEOUT})
+                       TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT OMP_WAIT_POLICY=passive)
 endfunction()
 
 # One micro-benchmark program on Google Benchmark, with its main(); no test runs it.

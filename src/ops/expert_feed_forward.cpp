@@ -252,7 +252,7 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
       wi_gradient.write_idle(e);
       wo_gradient.write_idle(e);
     }
-    // Buffers of all experts at once: allocating per expert costs more than the products save.
+    // Buffers of all experts at once instead of several per expert.
     const at::Tensor all_dy = at::empty_like(rows), all_dx = at::empty_like(rows);
     const at::Tensor all_dh = at::empty({rows.size(0), wo.compute().size(2)}, rows.options());
     at::Tensor all_hidden, all_dpre;
