@@ -107,7 +107,8 @@ TEST_P(Golden, GreedyIds) {
       if (id != 0) rows.back().push_back(static_cast<int32_t>(id));
     }
   }
-  const auto found = greedy_decode(*model, rows, ids.size(1) - 1);
+  ModelStepDecoder decoder(*model, rows);
+  const auto found = greedy_decode(decoder, ids.size(1) - 1);
   for (int64_t r = 0; r < ids.size(0); ++r) {
     std::vector<int32_t> wanted;  // without the start id, to EOS
     for (int64_t i = 1; i < ids.size(1) && ids[r][i].item<int64_t>() != 1; ++i) {
