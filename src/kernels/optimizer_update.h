@@ -40,12 +40,13 @@ struct AdafactorUpdate {
 
 struct OptimizerUpdateTable {
   void (*adamw)(const AdamWUpdate&);
-  void (*adafactor)(const AdafactorUpdate&);
+  void (*adafactor)(const AdafactorUpdate* updates, int64_t count);
   double (*sum_of_squares)(const float* x, int64_t count);
 };
 
 void adamw_update(const AdamWUpdate& arguments);
-void adafactor_update(const AdafactorUpdate& arguments);
+/// All parameters at once: most are too small to share among threads one by one.
+void adafactor_update(const AdafactorUpdate* updates, int64_t count);
 /// Summed in double.
 double sum_of_squares(const float* x, int64_t count);
 

@@ -273,25 +273,60 @@ void update_matrix(const AdafactorUpdate& in, int64_t index, const Blocks& cut,
   }
 }
 
-void adafactor(const AdafactorUpdate& in) {
-  const int threads = omp_get_max_threads();
-  // Many matrices: each on one thread, so that its three passes find it in the cache.
-  const bool one_each = in.num_matrices >= 2 * threads;
-  const bool small = in.num_matrices * in.num_rows * in.num_columns <= kBlock;
+// A matrix of this many elements or more is cut over the threads; smaller ones go whole to one
+// thread each, so that all passes over one find it in the cache and no thread waits in between.
+constexpr int64_t kLargeMatrix = 1 << 19;
+
+Blocks blocks_of(const AdafactorUpdate& in) {
   Blocks cut{};
   cut.num_rows = std::max<int64_t>(1, kBlock / in.num_columns);
   cut.count = (in.num_rows + cut.num_rows - 1) / cut.num_rows;
-  const int64_t num_sums = 2 * cut.count, num_columns = (cut.count + 1) * in.num_columns;
-  const auto workspaces = static_cast<std::size_t>(one_each ? threads : 1);
+  return cut;
+}
+
+bool is_large(const AdafactorUpdate& in) { return in.num_rows * in.num_columns >= kLargeMatrix; }
+
+// The matrices of all updates, numbered in order: which update `number` belongs to.
+struct Numbering {
+  const AdafactorUpdate* updates;
+  const int64_t* ends;  // numbers of update u end at ends[u]
+  int64_t count;
+
+  int64_t update_of(int64_t number) const {
+    return std::upper_bound(ends, ends + count, number) - ends;
+  }
+};
+
+void adafactor(const AdafactorUpdate* updates, int64_t count) {
+  const int threads = omp_get_max_threads();
+  auto* ends =
+      static_cast<int64_t*>(scratch_bytes(2, static_cast<std::size_t>(count) * sizeof(int64_t)));
+  int64_t matrices = 0, num_sums = 0, num_columns = 0;
+  for (int64_t u = 0; u < count; ++u) {
+    const AdafactorUpdate& in = updates[u];
+    const int64_t blocks = blocks_of(in).count;
+    num_sums = std::max(num_sums, 2 * blocks);
+    num_columns = std::max(num_columns, (blocks + 1) * in.num_columns);
+    matrices += in.num_matrices;
+    ends[u] = matrices;
+  }
   auto* sums = static_cast<double*>(
-      scratch_bytes(0, workspaces * static_cast<std::size_t>(num_sums) * sizeof(double)));
+      scratch_bytes(0, static_cast<std::size_t>(threads * num_sums) * sizeof(double)));
   auto* columns = static_cast<float*>(
-      scratch_bytes(1, workspaces * static_cast<std::size_t>(num_columns) * sizeof(float)));
-#pragma omp parallel for schedule(static) if (one_each && !small)
-  for (int64_t m = 0; m < in.num_matrices; ++m) {
-    const int64_t own = one_each ? omp_get_thread_num() : 0;
-    const Workspace workspace{sums + own * num_sums, columns + own * num_columns};
-    update_matrix(in, m, cut, workspace, !one_each && !small);
+      scratch_bytes(1, static_cast<std::size_t>(threads * num_columns) * sizeof(float)));
+  const Numbering numbering{updates, ends, count};
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t number = 0; number < matrices; ++number) {
+    const int64_t u = numbering.update_of(number);
+    if (is_large(updates[u])) continue;
+    const int64_t own = omp_get_thread_num();
+    update_matrix(updates[u], number - (ends[u] - updates[u].num_matrices), blocks_of(updates[u]),
+                  {sums + own * num_sums, columns + own * num_columns}, /*parallel=*/false);
+  }
+  for (int64_t u = 0; u < count; ++u) {
+    for (int64_t m = 0; is_large(updates[u]) && m < updates[u].num_matrices; ++m) {
+      update_matrix(updates[u], m, blocks_of(updates[u]), {sums, columns}, /*parallel=*/true);
+    }
   }
 }
 

@@ -196,7 +196,7 @@ void compare_adafactor(const OptimizerUpdateTable& table, const Shape& shape, bo
   Doubles value = doubles(c.value), rows = doubles(c.rows), columns = doubles(c.columns);
   const AdafactorUpdate in = c.arguments(variant, variant);
   naive_adafactor(in, factored, value, rows, columns);
-  table.adafactor(in);
+  table.adafactor(&in, 1);
   expect_near(c.value, value, "value");
   expect_near(c.rows, rows, "rows");
   expect_near(c.columns, columns, "columns");
@@ -231,7 +231,7 @@ TEST(AdafactorUpdate, NoGradientNoChange) {
   AdafactorUpdate in = c.arguments(false, true);
   in.decay = 0;
   in.beta2 = 0;
-  table<OptimizerUpdateTable>().adafactor(in);
+  table<OptimizerUpdateTable>().adafactor(&in, 1);
   for (int64_t i = 0; i < 80; ++i) {
     ASSERT_TRUE(std::isfinite(c.value[i]));
     const bool touched = i / 20 != 0 && i % 20 != 0;
@@ -247,12 +247,13 @@ TEST(OptimizerUpdate, SameBitsForAnyNumberOfThreads) {
   };
   const auto one = adamw(1), three = adamw(3);
   for (int64_t i = 0; i < one->value.size(); ++i) ASSERT_EQ(one->value[i], three->value[i]);
-  // One matrix, many: the work is cut by rows or by matrices.
-  for (const Shape& shape : {Shape{1, 700, 130}, Shape{6, 260, 130}}) {
+  // Whole matrices go to a thread each; one that is large is cut by rows.
+  for (const Shape& shape : {Shape{1, 700, 130}, Shape{6, 260, 130}, Shape{1, 4100, 130}}) {
     for (const bool factored : {true, false}) {
       const auto adafactor = [&](int threads) {
         auto c = std::make_unique<AdafactorCase>(shape, factored);
-        with_threads(threads, [&] { adafactor_update(c->arguments(true, true)); });
+        const AdafactorUpdate in = c->arguments(true, true);
+        with_threads(threads, [&] { adafactor_update(&in, 1); });
         return c;
       };
       const auto first = adafactor(1), second = adafactor(4);
@@ -260,6 +261,29 @@ TEST(OptimizerUpdate, SameBitsForAnyNumberOfThreads) {
         ASSERT_EQ(first->value[i], second->value[i]);
       }
       for (int64_t i = 0; i < first->rows.size(); ++i) ASSERT_EQ(first->rows[i], second->rows[i]);
+    }
+  }
+}
+
+TEST(AdafactorUpdate, ParametersTogetherAsOneByOne) {
+  const std::vector<Shape> shapes = {{3, 40, 50}, {1, 4100, 130}, {1, 1, 70}, {2, 130, 140}};
+  std::vector<std::unique_ptr<AdafactorCase>> together, alone;
+  std::vector<AdafactorUpdate> updates;
+  for (const Shape& shape : shapes) {
+    together.push_back(std::make_unique<AdafactorCase>(shape, true));
+    alone.push_back(std::make_unique<AdafactorCase>(shape, true));
+    updates.push_back(together.back()->arguments(true, true));
+  }
+  with_threads(3, [&] {
+    adafactor_update(updates.data(), static_cast<int64_t>(updates.size()));
+    for (const auto& c : alone) {
+      const AdafactorUpdate in = c->arguments(true, true);
+      adafactor_update(&in, 1);
+    }
+  });
+  for (size_t u = 0; u < shapes.size(); ++u) {
+    for (int64_t i = 0; i < alone[u]->value.size(); ++i) {
+      ASSERT_EQ(together[u]->value[i], alone[u]->value[i]) << u;
     }
   }
 }

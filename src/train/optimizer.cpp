@@ -113,11 +113,16 @@ class Adafactor : public Optimizer {
   void step(double learning_rate, double gradient_scale) override {
     const ProfileScope profile("optimizer");
     ++steps_done_;
+    updates_.clear();
     for (Slot& slot : slots_) {
       if (!slot.parameter->gradient().defined()) continue;
-      (has_kernel(*slot.parameter) ? fused : plain)(config_, slot, steps_done_, learning_rate,
-                                                    gradient_scale);
+      if (has_kernel(*slot.parameter)) {
+        updates_.push_back(kernel_update(config_, slot, steps_done_, learning_rate, gradient_scale));
+      } else {
+        plain(config_, slot, steps_done_, learning_rate, gradient_scale);
+      }
     }
+    kernels::adafactor_update(updates_.data(), static_cast<int64_t>(updates_.size()));
   }
 
   std::vector<OptimizerTensor> state() override {
@@ -142,8 +147,8 @@ class Adafactor : public Optimizer {
     double decay;
   };
 
-  static void fused(const OptimizerConfig& config, const Slot& slot, int64_t step, double rate,
-                    double gradient_scale) {
+  static kernels::AdafactorUpdate kernel_update(const OptimizerConfig& config, const Slot& slot,
+                                                int64_t step, double rate, double gradient_scale) {
     const Parameter& parameter = *slot.parameter;
     const at::Tensor value = parameter.value().detach();
     kernels::AdafactorUpdate update{};
@@ -161,7 +166,7 @@ class Adafactor : public Optimizer {
     update.scale_parameter = config.scale_parameter;
     update.rate = rate;
     update.decay = slot.decay;
-    kernels::adafactor_update(update);
+    return update;
   }
 
   static void plain(const OptimizerConfig& config, const Slot& slot, int64_t step, double rate,
@@ -194,6 +199,7 @@ class Adafactor : public Optimizer {
 
   OptimizerConfig config_;
   std::vector<Slot> slots_;
+  std::vector<kernels::AdafactorUpdate> updates_;  // of one step; kept for its memory
 };
 
 }  // namespace
