@@ -21,7 +21,8 @@ install(EXPORT switchyard NAMESPACE switchyard:: FILE switchyardTargets.cmake
 
 foreach(folder IN LISTS SWITCHYARD_FOLDERS)
   if(TARGET sy_${folder})
-    install(DIRECTORY src/${folder} DESTINATION include/switchyard FILES_MATCHING PATTERN "*.h")
+    install(DIRECTORY src/${folder} DESTINATION include/switchyard FILES_MATCHING PATTERN "*.h"
+            PATTERN "test_*.h" EXCLUDE)
   endif()
 endforeach()
 install(DIRECTORY "${SWITCHYARD_LIBTORCH}/" DESTINATION ${SWITCHYARD_LIBTORCH_INSTALL_DIR}

@@ -10,7 +10,7 @@ the DEPS of its sy_library(). Prints one line per violation and exits 1 if there
   * a file is included by a path that does not start at src/;
   * <torch/torch.h>, which triples compile time (ATen/ATen.h is in the precompiled header);
   * an absolute path of somebody's machine.
-Tests (*_test.cpp) may also include headers of tests/. apps/ may include everything.
+Tests (*_test.cpp, and the headers they share, test_*.h) may also include headers of tests/. apps/ may include everything.
 """
 import pathlib
 import re
@@ -69,7 +69,7 @@ def check_folder(folder, order, root):
 
 
 def check_file(path, allowed, order, root):
-    is_test = path.stem.endswith("_test")
+    is_test = path.stem.endswith("_test") or path.name.startswith("test_")
     for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
         where = f"{path.relative_to(root)}:{number}"
         if MACHINE_PATH.search(line):

@@ -374,28 +374,5 @@ TEST_F(DataProgram, DamagedDataIsNotTrainedOn) {
 }
 
 // The least share of several windows, since others load the machine; the first holds the start.
-TEST_F(DataProgram, TheLoaderTakesUnderOnePercent) {
-  ASSERT_EQ(run_program(prepare_command({"--input", text()})).exit_code, 0);
-  write_file(folder_ / "recipe.toml", kRecipe);
-  Words train = {"train",     "--recipe", folder_ / "recipe.toml", "--run-dir", folder_ / "run",
-                 "--threads", "1"};
-  for (const std::string& setting :
-       {"data.train=" + (folder_ / "out/train"), "data.validation=" + (folder_ / "out/validation"),
-        std::string("data.input_length=64"), std::string("model.d_model=64"),
-        std::string("train.log_every=2"), std::string("train.steps=6")}) {
-    train.insert(train.end(), {"--set", setting});
-  }
-  const ProgramResult result = run_program(train);
-  ASSERT_EQ(result.exit_code, 0) << result.err;
-  std::istringstream lines(read_file(folder_ / "run/metrics.jsonl"));
-  double least = 1;
-  for (std::string line; std::getline(lines, line);) {
-    const json object = json::parse(line);
-    if (object["kind"] == "train") least = std::min(least, object["loader_share"].get<double>());
-  }
-  fmt::print("loader share {:.3f} %\n", 100 * least);
-  EXPECT_LT(least, 0.01);
-}
-
 }  // namespace
 }  // namespace switchyard::testing
