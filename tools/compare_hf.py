@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Training speed against Hugging Face transformers on the same machine, in one run, taking turns.
 
-Usage: PYTHON tools/compare_hf.py [--shape mini|small|base8] [--modes eager compile fp32]
-                                  [--rounds 3] [--steps 10] [--program build/release/bin/switchyard]
+Usage: scripts/oracle.sh tools/compare_hf.py [--shape mini|small|base8] [--modes eager compile fp32]
+           [--rounds 3] [--steps 10] [--program build/release/bin/switchyard]
 
-PYTHON is a Python with torch 2.11 and transformers 4.57.6 (`make oracle` makes .deps/oracle/bin/python).
+scripts/oracle.sh makes and uses a Python with torch 2.11 and transformers 4.57.6.
 Both sides train the same shape on the same number of threads: Switch Transformer, AdamW, no dropout, no
 jitter, balance loss 0.01, ids drawn by Zipf's law, every position real. Hugging Face's model is cast to
 bfloat16 as a whole (its autocast fails in this version), so its optimizer works on bfloat16 weights;
