@@ -16,7 +16,7 @@ folder=${QUICKSTART_DIR:-quickstart}
 seed=${QUICKSTART_SEED:-1}
 recipe=recipes/quickstart.toml
 program=build/release/bin/switchyard
-steps_per_minute=200  # of all three models together, on two cores with bfloat16 instructions
+steps_per_minute=90   # of all three models together, on two cores with bfloat16 instructions
 models=(dense:0 switch-8:8 switch-32:32)
 
 say() { printf '\n== %s\n' "$*"; }
