@@ -8,8 +8,10 @@
 #   QUICKSTART_DIR       where everything goes, default quickstart/
 #   QUICKSTART_SEED      seed of initialization, data order and masks, default 1
 #
-# Called again, it goes on where it was stopped; finished parts are not done again.
+# Called again, it goes on where it was stopped; finished parts are not done again. After a change of the
+# recipe, remove the folder or name another one.
 set -euo pipefail
+export LC_ALL=C  # decimal points, whatever the user's language
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 minutes=${QUICKSTART_MINUTES:-15}
 folder=${QUICKSTART_DIR:-quickstart}
@@ -17,6 +19,9 @@ seed=${QUICKSTART_SEED:-1}
 recipe=recipes/quickstart.toml
 program=build/release/bin/switchyard
 steps_per_minute=90   # of all three models together, on two cores with bfloat16 instructions
+# bfloat16 pays only where the processor multiplies it.
+precision=fp32
+! grep -q avx512_bf16 /proc/cpuinfo || precision=bf16-selective
 models=(dense:0 switch-8:8 switch-32:32)
 
 say() { printf '\n== %s\n' "$*"; }
@@ -35,7 +40,8 @@ check_settings() {
 # Settings of one model: its experts and where the data is.
 settings() { # settings EXPERTS
   printf '%s\n' --set "model.moe.num_experts=$1" --set "train.seed=$seed" \
-    --set "data.train=$folder/data/train" --set "data.validation=$folder/data/validation"
+    --set "data.train=$folder/data/train" --set "data.validation=$folder/data/validation" \
+    --set "train.precision=$precision"
 }
 
 make_data() {
@@ -80,7 +86,7 @@ choose_steps() {
     wanted = minutes * rate; possible = minutes * 60 / total
     steps = wanted < possible ? wanted : possible
     steps = 100 * int(steps / 100)
-    print (steps < 100 ? 100 : steps), minutes
+    print (steps < 300 ? 300 : steps), minutes
   }' > "$folder/steps.part"
   mv "$folder/steps.part" "$folder/steps"
   read -r steps before < "$folder/steps"
@@ -105,21 +111,21 @@ compare() {
 
 fill_masks() {
   say "what the largest model fills into masks (greedy decoding)"
-  local text
+  local text filled
   for text in \
     "Abandon v. t. To give up <extra_id_0>; to forsake <extra_id_1>; as, to abandon a country." \
     "Chestnut n. The <extra_id_0> of a tree of the genus Castanea." \
     "Swift adj. Moving with great <extra_id_0>; rapid; quick."; do
-    printf '  %s\n' "$text"
-    printf '  -> %s\n' "$("$program" generate --model "$folder/runs/switch-32" --text "$text" \
-      --max-new-tokens 32 --fill)"
+    filled=$("$program" generate --model "$folder/runs/switch-32" --text "$text" \
+      --max-new-tokens 32 --precision "$precision" --fill)
+    printf '  %s\n  -> %s\n' "$text" "$filled"
   done
 }
 
 check_settings
 say "set-up and build"
 scripts/setup.sh --text
-make --no-print-directory build
+make --no-print-directory build PRESET=release
 make_data
 choose_steps
 train_models

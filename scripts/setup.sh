@@ -14,10 +14,10 @@ deps=$root/.deps
 
 # --- What is needed -----------------------------------------------------------------------------
 tool_packages=(
-  g++ cmake ninja-build   # compiler and build
-  ccache mold             # fast rebuilds, fast links
-  pkg-config              # finds the libraries below that have no CMake files
-  python3 python3-pip     # fetch and unpack LibTorch; run the repository's checks
+  make g++ cmake ninja-build   # compiler and build
+  ccache mold                  # fast rebuilds, fast links
+  pkg-config                   # finds the libraries below that have no CMake files
+  python3 python3-pip          # fetch and unpack LibTorch; run the repository's checks
 )
 library_packages=(
   libsentencepiece-dev                     # tokenizer

@@ -6,7 +6,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
+#include "base/files.h"
 #include "base/format.h"
+#include "base/hash.h"
 #include "base/progress.h"
 #include "model/model_directory.h"
 #include "train/evaluation.h"
@@ -19,33 +22,49 @@ namespace {
 struct EvalCommand {
   std::string model;
   std::vector<std::string> data;
-  std::string precision = "bf16-selective";
+  std::string precision;  // empty: the run's
   int64_t sequences = 0;
   int64_t input_length = 0;
   bool json = false;
 };
 
-/// Lengths and masks as in training where the model lies in a run, else the defaults.
-DataConfig data_config(const std::string& model_directory) {
+/// The recipe of the run that the model lies in, else the defaults.
+Recipe recipe_of(const std::string& model_directory) {
   for (const char* up : {"", "/../.."}) {
     const std::string recipe = model_directory + up + "/recipe.toml";
-    if (std::filesystem::exists(recipe)) return load_recipe(recipe).data;
+    if (std::filesystem::exists(recipe)) return load_recipe(recipe);
   }
   return {};
 }
 
+/// Ids of another tokenizer would give a number that means nothing.
+void check_tokenizer(const EvaluationStream& stream, const std::string& folder,
+                     const std::string& model_directory) {
+  const std::string own = model_directory + "/spiece.model";
+  if (!std::filesystem::exists(own) ||
+      to_hex(hash64(read_file(own))) == stream.tokenizer_hash()) {
+    return;
+  }
+  throw usage_error("the data was prepared with another tokenizer than the model's", folder,
+                    "prepare it with " + own);
+}
+
 void run(const EvalCommand& command, int threads) {
   const std::string directory = find_model_directory(command.model);
-  DataConfig config = data_config(directory);
+  const Recipe recipe = recipe_of(directory);
+  DataConfig config = recipe.data;
   if (command.input_length > 0) config.input_length = command.input_length;
   prepare_process(threads);
-  const auto model = load_model(directory, parse_precision(command.precision));
+  const auto model = load_model(
+      directory,
+      parse_precision(command.precision.empty() ? recipe.train.precision : command.precision));
   EvaluationResult all;
   nlohmann::ordered_json sources = nlohmann::ordered_json::array();
   ProgressLine line;
   for (const std::string& folder : command.data) {
     const EvaluationStream stream(config, folder, static_cast<uint64_t>(command.sequences));
     check_vocabulary(model->config(), stream.vocab_size(), folder);
+    check_tokenizer(stream, folder, directory);
     const EvaluationResult result = evaluate(*model, stream, command.sequences, [&](int64_t done) {
       line.show(format("evaluate {}  {} of {} sequences", folder, done, stream.num_sequences()));
     });
@@ -93,9 +112,11 @@ void add_eval_command(CLI::App& app, const GlobalOptions& global) {
                    "Encoder tokens of a sequence; default: as the model's run, else 512")
       ->check(CLI::Range(8, 1 << 20))
       ->option_text("N");
-  command->add_option("--precision", state->precision, "bf16-selective, bf16 or fp32")
+  command
+      ->add_option("--precision", state->precision,
+                   "bf16-selective, bf16 or fp32; default: as the model's run, else bf16-selective")
       ->check(CLI::IsMember({"bf16-selective", "bf16", "fp32"}))
-      ->option_text("NAME=bf16-selective");
+      ->option_text("NAME");
   command->add_flag("--json", state->json, "Print the result as JSON");
   command->callback([state, &global] { run(*state, global.thread_count()); });
 }

@@ -91,7 +91,7 @@ void add_global_options(CLI::App& app, GlobalOptions& global) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Trains, evaluates and serves Switch Transformers: T5-like models with sparse experts.",
+  CLI::App app("Trains, evaluates and runs Switch Transformers: T5-like models with sparse experts.",
                "switchyard");
   app.require_subcommand(1);
   app.fallthrough();  // global options may follow the subcommand

@@ -38,7 +38,9 @@ RoutingStats measure(const std::string& layer, const RoutingPlan& plan, const at
     if (std::none_of(kept + t * choices, kept + (t + 1) * choices, [](bool k) { return k; })) {
       stats.dropped += 1;
     }
-    const float log_z = h[first] - std::log(p[first]);
+    // From the most probable expert: the chosen one's probability may have underflowed.
+    const int64_t best = std::max_element(p, p + plan.num_experts) - p;
+    const float log_z = h[best] - std::log(p[best]);
     float mean_logit = 0;
     for (int64_t e = 0; e < plan.num_experts; ++e) mean_logit += p[e] * h[e];
     stats.entropy_sum += log_z - mean_logit;
