@@ -6,9 +6,21 @@
 
 namespace switchyard {
 
+namespace {
+
+InitRule truncated_normal(double scale, int64_t fan_in) {
+  return {InitRule::Kind::kTruncatedNormal, std::sqrt(scale / static_cast<double>(fan_in))};
+}
+
+}  // namespace
+
 InitRule scaled_init(const ModelConfig& config, int64_t fan_in) {
-  return {InitRule::Kind::kTruncatedNormal,
-          std::sqrt(config.init_scale / static_cast<double>(fan_in))};
+  return truncated_normal(config.init_scale, fan_in);
+}
+
+InitRule scaled_expert_init(const ModelConfig& config, int64_t fan_in) {
+  const double own = config.moe.init_scale;
+  return truncated_normal(own > 0 ? own : config.init_scale, fan_in);
 }
 
 FeedForward::FeedForward(ParameterSet& parameters, const std::string& prefix,

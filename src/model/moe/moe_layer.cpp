@@ -68,15 +68,15 @@ MoeLayer::MoeLayer(ParameterSet& parameters, const std::string& prefix, const st
   if (kind_.learned) {
     classifier_ =
         &parameters.create(prefix + ".router.classifier.weight", {experts, config.d_model},
-                           scaled_init(config, config.d_model));
+                           scaled_expert_init(config, config.d_model));
     if (parameters.precision() == Precision::kBfloat16Selective) {
       classifier_->set_compute_type(at::kFloat);
     }
   }
   wi_ = &parameters.create(prefix + ".experts.wi.weight", {experts, inner, config.d_model},
-                           scaled_init(config, config.d_model), experts);
+                           scaled_expert_init(config, config.d_model), experts);
   wo_ = &parameters.create(prefix + ".experts.wo.weight", {experts, config.d_model, config.d_ff},
-                           scaled_init(config, config.d_ff), experts);
+                           scaled_expert_init(config, config.d_ff), experts);
 }
 
 at::Tensor MoeLayer::explored(const MoeInput& input, const at::Tensor& tokens) const {
@@ -135,8 +135,7 @@ void MoeLayer::route(const MoeInput& input, const at::Tensor& tokens, MoeOutput&
   routing.probabilities =
       rules_.round_probabilities ? probabilities.to(tokens.scalar_type()) : probabilities;
   output.plan = router_->route(routing);
-  const at::ScalarType type =
-      probabilities.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::ScalarType type = probabilities.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   if (kind_.balanced) {
     output.balance_terms =
         balance_terms(probabilities, counted_choices(output.plan, probabilities, rules_.balance),
