@@ -22,7 +22,7 @@ struct BenchCommand {
   bool json = false;
 };
 
-/// Shapes that design and peers quote.
+/// The shapes that measurements of this project quote.
 Recipe shape_recipe(const std::string& shape, StepBenchOptions& options) {
   Recipe recipe;
   ModelConfig& model = recipe.model;

@@ -34,7 +34,7 @@ struct GenerateCommand {
 class LineOutput {
  public:
   explicit LineOutput(const std::string& path) {
-    if (!path.empty()) file_.emplace(path);
+    if (!path.empty() && path != "-") file_.emplace(path);
   }
   void write(const std::string& line) {
     if (file_) {

@@ -1,4 +1,4 @@
-// Parameters and FLOPs of a configuration, by arithmetic (research note 2.2; Kaplan counting).
+// Parameters and FLOPs of a configuration, by arithmetic (Kaplan counting).
 #pragma once
 
 #include "model/config.h"

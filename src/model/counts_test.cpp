@@ -8,7 +8,7 @@
 namespace switchyard {
 namespace {
 
-// Shapes of the released models, vocabulary 32128 (research note 2.2 and 2.3).
+// Shapes of the released models, vocabulary 32128.
 ModelConfig shape(int64_t d_model, int64_t d_ff, int64_t heads, int64_t layers, int64_t experts,
                   const char* feed_forward = "relu", bool tied = true) {
   ModelConfig config;

@@ -1,4 +1,4 @@
-// The T5-like encoder-decoder, dense or with Switch layers (paper section 2; research notes 1, 6).
+// The T5-like encoder-decoder, dense or with Switch layers (paper section 2).
 // B: sequences, S: encoder positions, T: decoder positions, D: d_model, V: vocabulary rows.
 #pragma once
 

@@ -8,7 +8,7 @@
 
 namespace switchyard {
 
-/// How a parameter starts (paper section 2.4; research note 1.7).
+/// How a parameter starts (paper section 2.4).
 struct InitRule {
   enum class Kind { kConstant, kNormal, kTruncatedNormal };
   Kind kind = Kind::kConstant;

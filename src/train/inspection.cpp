@@ -103,7 +103,7 @@ Report inspect_run(const std::string& directory, const InspectOptions& options) 
     report["verified"] = "all checksums";
   }
   if (steps.empty()) return report;
-  report["newest"] = inspect_model(checkpoint_path(directory, steps.back()), {});
+  report["newest"] = inspect_model(checkpoint_path(directory, steps.back()), {.tensors = options.tensors});
   return report;
 }
 

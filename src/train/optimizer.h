@@ -1,6 +1,6 @@
-// Optimizers over a ParameterSet: Adafactor (Shazeer and Stern 2018, as T5 uses it; research note
-// 4.3) and AdamW (Loshchilov and Hutter 2019). Each parameter is updated in one pass that also
-// refreshes its compute copy. Not thread-safe; the kernels use the threads of the OpenMP pool.
+// Optimizers over a ParameterSet: Adafactor (Shazeer and Stern 2018, as T5 uses it) and AdamW
+// (Loshchilov and Hutter 2019). Updates also refresh the compute copies. Not thread-safe; the
+// kernels use the threads of the OpenMP pool.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -21,7 +21,7 @@ struct ObjectiveConfig {
   void list_fields(FieldList& fields);
 };
 
-/// How weights move. Defaults are T5's (research note 4.3): Adafactor, no momentum, no decay.
+/// How weights move. Defaults are T5's: Adafactor, no momentum, no decay.
 struct OptimizerConfig {
   std::string kind = "adafactor";  // or "adamw"
   double learning_rate = 0.01;     // peak of the schedule

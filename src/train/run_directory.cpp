@@ -104,11 +104,27 @@ RunDirectory::RunDirectory(const std::string& path, const Recipe& recipe) : path
   lock();
   check_same_run(recipe);
   make_directories(path + "/checkpoints");
+  remove_leftovers();
   write_recipe(recipe);
 }
 
 RunDirectory::~RunDirectory() {
   if (lock_fd_ >= 0) ::close(lock_fd_);
+}
+
+// Checkpoints that a process was writing or removing when it was killed.
+void RunDirectory::remove_leftovers() const {
+  std::vector<fs::path> leftovers;
+  for (const auto& entry : fs::directory_iterator(path_ + "/checkpoints")) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with(".removing-") || (name.starts_with("step-") && name.ends_with(".tmp"))) {
+      leftovers.push_back(entry.path());
+    }
+  }
+  for (const fs::path& leftover : leftovers) {
+    std::error_code error;
+    fs::remove_all(leftover, error);
+  }
 }
 
 void RunDirectory::lock() {

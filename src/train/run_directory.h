@@ -38,6 +38,7 @@ class RunDirectory {
 
  private:
   void lock();
+  void remove_leftovers() const;
   void check_same_run(const Recipe& recipe) const;
 
   std::string path_;

@@ -58,6 +58,20 @@ TEST_F(RunDirectoryTest, LongerIsTheSameRunOtherSeedIsNot) {
   EXPECT_EQ(load_recipe(path_ + "/recipe.toml").train.seed, 1);
 }
 
+TEST_F(RunDirectoryTest, WhatAKilledProcessLeftGoes) {
+  { const RunDirectory run(path_, recipe_); }
+  make_checkpoint(20);
+  const std::string folder = path_ + "/checkpoints/";
+  for (const char* name : {"step-00000040.tmp", ".removing-00000010", "notes"}) {
+    make_directories(folder + name);
+  }
+  const RunDirectory run(path_, recipe_);
+  EXPECT_FALSE(fs::exists(folder + "step-00000040.tmp"));
+  EXPECT_FALSE(fs::exists(folder + ".removing-00000010"));
+  EXPECT_TRUE(fs::exists(folder + "notes"));
+  EXPECT_THAT(run.checkpoints(), ElementsAre(20));
+}
+
 TEST_F(RunDirectoryTest, CheckpointsInOrderOldOnesGo) {
   const RunDirectory run(path_, recipe_);
   for (const int64_t step : {1000, 20, 300}) make_checkpoint(step);

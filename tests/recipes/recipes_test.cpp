@@ -1,5 +1,5 @@
 // Every recipe in recipes/ loads, builds (on the meta device: shapes without memory) and has the
-// parameters and FLOPs of the model it is named after (paper table 9; research note 2.2).
+// parameters and FLOPs of the model it is named after (paper table 9).
 #include <gtest/gtest.h>
 
 #include <filesystem>

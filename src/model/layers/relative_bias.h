@@ -1,4 +1,4 @@
-// T5's relative position bias (research note 6): a learned table [buckets, H] that all layers of a
+// T5's relative position bias: a learned table [buckets, H] that all layers of a
 // stack share, added to self-attention scores.
 #pragma once
 

@@ -31,7 +31,7 @@ TEST(RelativeBucket, MatchesT5sSetting) {
   const std::pair<int64_t, int64_t> causal[] = {{-200, 31}, {-100, 30}, {-64, 26}, {-20, 17},
                                                 {-16, 16},  {-15, 15},  {0, 0},    {5, 0}};
   for (const auto& [offset, bucket] : causal) EXPECT_EQ(relative_bucket(offset, false, 32, 128), bucket);
-  // First distance of each logarithmic bucket (research note 6).
+  // First distance of each logarithmic bucket.
   const int64_t encoder[] = {8, 12, 16, 23, 32, 46, 64, 91};
   for (int64_t b = 0; b < 8; ++b) {
     EXPECT_EQ(relative_bucket(-encoder[b], true, 32, 128), 8 + b);

@@ -1,4 +1,4 @@
-// Experts choose tokens (Zhou et al. 2022; research note 7): in each group every expert takes the C
+// Experts choose tokens (Zhou et al. 2022): in each group every expert takes the C
 // tokens that give it the largest probability, ties to the earlier token; the gate is that entry of
 // the softmax over experts, and a token gets the sum over the experts that took it, from none to
 // all of them. The load is even by construction. What a token gets depends on later ones: encoder

@@ -1,4 +1,4 @@
-// Hash layers (Roller et al. 2021; research note 7): the expert is a fixed function of the token
+// Hash layers (Roller et al. 2021): the expert is a fixed function of the token
 // id, the same in every layer and run; the gate is 1; nothing is learned, so there are no router
 // losses.
 //   balanced  ids are shuffled by a fixed permutation of the vocabulary, then dealt out in turn:

@@ -1,5 +1,5 @@
 // What a profile fixes: the rules on which the systems that train Switch models differ
-// (docs/routers.md has the table; research notes paper 1.3, 1.4, 5, peers A2). Filled once from the
+// (docs/routers.md has the table). Filled once from the
 // configuration; the rest of the code asks for a rule, never for a profile's name.
 #pragma once
 

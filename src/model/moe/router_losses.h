@@ -39,7 +39,7 @@ at::Tensor balance_loss(const BalanceTerms& terms, at::ScalarType type);
 at::Tensor balance_loss(const at::Tensor& probabilities, const at::Tensor& expert,
                         const std::vector<int64_t>& group_ends);
 
-/// Mean over real tokens of (log sum exp of the logits)^2 (ST-MoE; research note 7).
+/// Mean over real tokens of (log sum exp of the logits)^2 (ST-MoE).
 /// logits [T, E] float32; valid [T] bool or undefined.
 at::Tensor router_z_loss(const at::Tensor& logits, const at::Tensor& valid);
 

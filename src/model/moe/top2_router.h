@@ -1,4 +1,4 @@
-// Two experts per token (GShard; the paper's MoE baseline, research note 1.10). Gates are the two
+// Two experts per token (GShard; the paper's MoE baseline). Gates are the two
 // probabilities, scaled to sum to 1 unless the profile says otherwise; first choices of all tokens
 // are placed before any second one. The second expert is used by `second_choice`:
 //   all        always            none  never
