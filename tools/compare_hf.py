@@ -8,7 +8,8 @@ scripts/oracle.sh makes and uses a Python with torch 2.11 and transformers 4.57.
 Both sides train the same shape on the same number of threads: Switch Transformer, AdamW, no dropout, no
 jitter, balance loss 0.01, ids drawn by Zipf's law, every position real. Hugging Face's model is cast to
 bfloat16 as a whole (its autocast fails in this version), so its optimizer works on bfloat16 weights;
-ours keeps float32 master weights and a float32 router. In each round both sides take --steps steps; a
+ours keeps float32 master weights and a float32 router, and computes every token, while Hugging Face
+leaves out those beyond its capacity. In each round both sides take --steps steps; a
 side's speed is the median step over all rounds. Prints versions, settings, tokens/s and ratios.
 """
 import argparse
@@ -73,7 +74,9 @@ class HuggingFace:
 
 def our_step(options, threads):
     command = [options.program, "bench", "--shape", options.shape, "--steps", str(options.steps),
-               "--set", "optimizer.kind=adamw", "--set", "model.moe.jitter=0", "--json",
+               "--set", "optimizer.kind=adamw", "--set", "optimizer.learning_rate=0.001",
+               "--set", "optimizer.schedule=constant", "--set", "optimizer.warmup_steps=0",
+               "--set", "model.moe.jitter=0", "--set", "model.moe.capacity=dropless", "--json",
                "--threads", str(threads)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
@@ -112,6 +115,8 @@ def main():
         print(f"{'Hugging Face, ' + label:<34}{its * 1e3:>10.1f}{tokens / its:>12,.0f}{its / own:>11.2f}")
     share = statistics.median(result["gemm_share"] for result in ours)
     print(f"share of this machine's GEMM rate: {100 * share:.1f} %")
+    dropped = statistics.median(result["dropped_share"] for result in ours)
+    print(f"our routed tokens without a place, not computed: {100 * dropped:.1f} %")
 
 
 if __name__ == "__main__":
