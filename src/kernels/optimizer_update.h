@@ -29,6 +29,7 @@ struct AdafactorUpdate {
   float* value;           // [M, R, C]
   float* rows;            // [M, R] running means of g^2 over each row; [M, R, C] if not factored
   float* columns;         // [M, C] running means over each column; null: not factored
+  float* moment;          // [M, R, C] running mean of the steps taken, or null: no momentum
   Bf16* compute;          // [M, R, C] or null: the new value, rounded
   int64_t num_matrices, num_rows, num_columns;
   double gradient_scale;
@@ -36,6 +37,7 @@ struct AdafactorUpdate {
   double clip_threshold;  // largest root mean square of an update before `rate`
   bool scale_parameter;   // rate relative to the root mean square of the matrix, at least 1e-3
   double rate, decay;
+  double momentum;        // weight of the old mean
 };
 
 struct OptimizerUpdateTable {

@@ -70,7 +70,7 @@ struct Blocks {
 struct Matrix {
   const AdafactorUpdate& in;
   const float* gradient;
-  float *value, *rows, *columns;
+  float *value, *rows, *columns, *moment;
   Bf16* compute;
   Blocks cut;
   double* value_sums;     // [num_blocks] sums of squares
@@ -150,12 +150,28 @@ double update_size_of_block(const Matrix& m, int64_t block) {
   return total;
 }
 
-template <bool kCompute>
+// How a row's step becomes its change.
+struct Change {
+  float keep;      // of the value, after decay
+  float momentum;  // of the mean of steps
+};
+
+Change change_of(const AdafactorUpdate& in) {
+  return {narrow(1 - in.rate * in.decay), narrow(in.momentum)};
+}
+
+template <bool kMoment, bool kCompute>
 void update_row(const float* gradient, const float* column_factors, int64_t width, float step,
-                float keep, float* value, Bf16* compute) {
+                Change change, float* value, float* moment, Bf16* compute) {
+  const auto [keep, momentum] = change;
 #pragma omp simd
   for (int64_t c = 0; c < width; ++c) {
-    const float x = value[c] * keep - gradient[c] * column_factors[c] * step;
+    float delta = gradient[c] * column_factors[c] * step;
+    if constexpr (kMoment) {
+      delta = moment[c] * momentum + delta * (1 - momentum);
+      moment[c] = delta;
+    }
+    const float x = value[c] * keep - delta;
     value[c] = x;
     if constexpr (kCompute) store(compute + c, x);
   }
@@ -163,17 +179,14 @@ void update_row(const float* gradient, const float* column_factors, int64_t widt
 
 void update_block(const Matrix& m, int64_t block, double rate) {
   const int64_t width = m.in.num_columns;
-  const float keep = narrow(1 - m.in.rate * m.in.decay);
+  const Change change = change_of(m.in);
+  const auto update = m.moment ? (m.compute ? update_row<true, true> : update_row<true, false>)
+                               : (m.compute ? update_row<false, true> : update_row<false, false>);
   for (int64_t r = m.first_row(block); r < m.last_row(block); ++r) {
     const float step = narrow(rate * m.row_factors[r] * m.in.gradient_scale);
     const int64_t at = r * width;
-    if (m.compute) {
-      update_row<true>(m.gradient + at, m.column_factors, width, step, keep, m.value + at,
-                       m.compute + at);
-    } else {
-      update_row<false>(m.gradient + at, m.column_factors, width, step, keep, m.value + at,
-                        nullptr);
-    }
+    update(m.gradient + at, m.column_factors, width, step, change, m.value + at,
+           m.moment ? m.moment + at : nullptr, m.compute ? m.compute + at : nullptr);
   }
 }
 
@@ -201,14 +214,23 @@ double plain_means_of_block(const Matrix& m, int64_t block) {
 
 void plain_update_block(const Matrix& m, int64_t block, double rate) {
   const int64_t width = m.in.num_columns;
-  const float keep = narrow(1 - m.in.rate * m.in.decay);
+  const auto [keep, momentum] = change_of(m.in);
   const float step = narrow(rate * m.in.gradient_scale);
   const int64_t begin = m.first_row(block) * width, end = m.last_row(block) * width;
   const float *gradient = m.gradient, *mean = m.rows;
-  float* value = m.value;
+  float *value = m.value, *moment = m.moment;
+  if (moment) {
+    const float rest = 1 - momentum;
 #pragma omp simd
-  for (int64_t i = begin; i < end; ++i) {
-    value[i] = value[i] * keep - step * gradient[i] / std::sqrt(mean[i]);
+    for (int64_t i = begin; i < end; ++i) {
+      moment[i] = moment[i] * momentum + rest * step * gradient[i] / std::sqrt(mean[i]);
+      value[i] = value[i] * keep - moment[i];
+    }
+  } else {
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) {
+      value[i] = value[i] * keep - step * gradient[i] / std::sqrt(mean[i]);
+    }
   }
   if (!m.compute) return;
 #pragma omp simd
@@ -247,6 +269,7 @@ void update_matrix(const AdafactorUpdate& in, int64_t index, const Blocks& cut,
            in.value + index * numel,
            in.rows + index * (factored ? in.num_rows : numel),
            factored ? in.columns + index * width : nullptr,
+           in.moment ? in.moment + index * numel : nullptr,
            in.compute ? in.compute + index * numel : nullptr,
            cut,
            workspace.sums,

@@ -110,17 +110,20 @@ struct AdafactorCase {
         value(gradient.size()),
         rows(factored ? s.matrices * s.rows : gradient.size()),
         columns(s.matrices * s.columns),
+        moment(gradient.size()),
         compute(gradient.size()) {
     fill_random(gradient, 1);
     fill_random(value, 2, 0.3f);
     fill_absolute(rows, 3);
     fill_absolute(columns, 4);
+    fill_random(moment, 6, 0.1f);
   }
-  AdafactorUpdate arguments(bool with_copy, bool scale_parameter) {
+  AdafactorUpdate arguments(bool with_copy, bool scale_parameter, bool with_momentum = false) {
     return {gradient.data(),
             value.data(),
             rows.data(),
             factored ? columns.data() : nullptr,
+            with_momentum ? moment.data() : nullptr,
             with_copy ? compute.data() : nullptr,
             shape.matrices,
             shape.rows,
@@ -130,11 +133,12 @@ struct AdafactorCase {
             0.8,
             scale_parameter,
             0.1,
-            0.05};
+            0.05,
+            0.9};
   }
   Shape shape;
   bool factored;
-  Buffer<float> gradient, value, rows, columns;
+  Buffer<float> gradient, value, rows, columns, moment;
   Buffer<Bf16> compute;
 };
 
@@ -158,7 +162,7 @@ void add_means(const AdafactorUpdate& in, const double* gradient, int64_t count,
 }
 
 void naive_adafactor(const AdafactorUpdate& in, bool factored, Doubles& value, Doubles& rows,
-                     Doubles& columns) {
+                     Doubles& columns, Doubles& moment) {
   const int64_t height = in.num_rows, width = in.num_columns, numel = height * width;
   for (int64_t m = 0; m < in.num_matrices; ++m) {
     Doubles gradient, update(static_cast<size_t>(numel));
@@ -184,22 +188,26 @@ void naive_adafactor(const AdafactorUpdate& in, bool factored, Doubles& value, D
     const double clip = std::max(1.0, root_mean_square(update.data(), numel) / in.clip_threshold);
     const double scale = in.scale_parameter ? std::max(1e-3, root_mean_square(own, numel)) : 1.0;
     for (int64_t i = 0; i < numel; ++i) {
-      own[i] = own[i] * (1 - in.rate * in.decay) -
-               in.rate * scale / clip * update[static_cast<size_t>(i)];
+      double change = in.rate * scale / clip * update[static_cast<size_t>(i)];
+      double& mean = moment[static_cast<size_t>(m * numel + i)];
+      if (in.moment) change = mean = in.momentum * mean + (1 - in.momentum) * change;
+      own[i] = own[i] * (1 - in.rate * in.decay) - change;
     }
   }
 }
 
 void compare_adafactor(const OptimizerUpdateTable& table, const Shape& shape, bool factored,
-                       bool variant) {
+                       bool variant, bool with_momentum) {
   AdafactorCase c(shape, factored);
-  Doubles value = doubles(c.value), rows = doubles(c.rows), columns = doubles(c.columns);
-  const AdafactorUpdate in = c.arguments(variant, variant);
-  naive_adafactor(in, factored, value, rows, columns);
+  Doubles value = doubles(c.value), rows = doubles(c.rows), columns = doubles(c.columns),
+          moment = doubles(c.moment);
+  const AdafactorUpdate in = c.arguments(variant, variant, with_momentum);
+  naive_adafactor(in, factored, value, rows, columns, moment);
   table.adafactor(&in, 1);
   expect_near(c.value, value, "value");
   expect_near(c.rows, rows, "rows");
   expect_near(c.columns, columns, "columns");
+  expect_near(c.moment, moment, "moment");
   if (variant) expect_rounded_copy(c.compute, c.value);
 }
 
@@ -212,7 +220,10 @@ TEST(AdafactorUpdate, EqualsNaiveLoops) {
         for (const bool variant : {true, false}) {
           SCOPED_TRACE(::testing::Message() << shape.matrices << " x " << shape.rows << " x "
                                             << shape.columns << (factored ? " factored" : ""));
-          compare_adafactor(table<OptimizerUpdateTable>(isa), shape, factored, variant);
+          for (const bool with_momentum : {true, false}) {
+            compare_adafactor(table<OptimizerUpdateTable>(isa), shape, factored, variant,
+                              with_momentum);
+          }
         }
       }
     }

@@ -89,8 +89,8 @@ void MoeConfig::list_fields(FieldList& f) {
            "sample: of the softmax that the expert is drawn from");
   f.number("input_dropout", &input_dropout, 0, 0.99, "input_dropout: dropout of the router input");
   f.number("expert_dropout", &expert_dropout, 0, 0.99, "dropout inside experts, after the ReLU");
-  f.number("init_scale", &init_scale, 0, 1e3,
-           "s of sigma = sqrt(s / fan_in) for routers and experts; 0: model.init_scale");
+  f.number("router_init_scale", &router_init_scale, 0, 1e4,
+           "init_scale of routers; large: clear choices from the start; 0: model.init_scale");
 }
 
 void ModelConfig::list_fields(FieldList& f) {

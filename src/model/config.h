@@ -34,7 +34,7 @@ struct MoeConfig {
   double sample_temperature = 1.0;
   double input_dropout = 0.1;
   double expert_dropout = 0.0;
-  double init_scale = 0.0;  // of routers and experts; 0: model.init_scale
+  double router_init_scale = 0.0;  // of routers; 0: model.init_scale
 
   void list_fields(FieldList& fields);
 };

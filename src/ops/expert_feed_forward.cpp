@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <numeric>
 #include <tuple>
 
 #include "base/profile.h"
@@ -133,16 +134,17 @@ void scatter_rows(const at::Tensor& rows, const at::Tensor& index, const at::Ten
 }
 
 // A weight gradient of all experts. Products in the gradient's own type go straight into it; others
-// pass through one scratch matrix per thread.
+// pass through one scratch matrix per thread, and their squares are counted on the way.
 class ExpertGradient {
  public:
-  ExpertGradient(Parameter& parameter, at::ScalarType product_type) {
+  ExpertGradient(Parameter& parameter, at::ScalarType product_type) : parameter_(parameter) {
     std::tie(buffer_, accumulate_) = parameter.gradient_for_writing();
     if (product_type == buffer_.scalar_type()) return;
     scratch_ = at::empty({at::get_num_threads(), buffer_.size(1), buffer_.size(2)}, product_type);
+    squares_.assign(static_cast<size_t>(buffer_.size(0)), 0.0);
   }
   /// gradient of expert e (+)= a b. Any thread, one at a time per expert.
-  void write(int64_t e, const at::Tensor& a, const at::Tensor& b) const {
+  void write(int64_t e, const at::Tensor& a, const at::Tensor& b) {
     at::Tensor own = buffer_.select(0, e);
     if (!scratch_.defined()) {
       accumulate_ ? own.addmm_(a, b) : at::mm_out(own, a, b);
@@ -150,14 +152,26 @@ class ExpertGradient {
     }
     at::Tensor product = scratch_.select(0, at::get_thread_num());
     at::mm_out(product, a, b);
-    accumulate_ ? own.add_(product) : own.copy_(product);
+    if (accumulate_) {
+      own.add_(product);
+      return;
+    }
+    squares_[static_cast<size_t>(e)] = rows::widen_and_square(
+        product.const_data_ptr<at::BFloat16>(), own.numel(), own.mutable_data_ptr<float>());
   }
   void write_idle(int64_t e) const {
     if (!accumulate_) buffer_.select(0, e).zero_();
   }
+  /// After the last expert.
+  void finish() const {
+    if (accumulate_ || !scratch_.defined()) return;
+    parameter_.set_gradient_squares(std::accumulate(squares_.begin(), squares_.end(), 0.0));
+  }
 
  private:
+  Parameter& parameter_;
   at::Tensor buffer_, scratch_;
+  std::vector<double> squares_;  // [E]
   bool accumulate_ = false;
 };
 
@@ -246,7 +260,7 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
     at::Tensor row_x_gradient;
     if (!one_choice) row_x_gradient = at::empty({choice.size(0), rows.size(1)}, rows.options());
     const std::vector<int64_t> padded = padded_offsets(offsets, rows.scalar_type());
-    const ExpertGradient wi_gradient(wi, rows.scalar_type()), wo_gradient(wo, rows.scalar_type());
+    ExpertGradient wi_gradient(wi, rows.scalar_type()), wo_gradient(wo, rows.scalar_type());
     for (int64_t e = 0; e + 1 < static_cast<int64_t>(offsets.size()); ++e) {
       if (rows_of(offsets, e).count > 0) continue;
       wi_gradient.write_idle(e);
@@ -292,6 +306,8 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
         row_x_gradient.narrow(0, begin, count).copy_(dx);
       }
     });
+    wi_gradient.finish();
+    wo_gradient.finish();
     if (!one_choice) at::Tensor(x_gradient).index_add_(0, token, row_x_gradient);
     const at::Tensor gate_gradient =
         at::zeros(context->saved_data["gate_shape"].toIntVector(), gate_type);

@@ -253,6 +253,32 @@ TEST_P(ExpertFeedForward, EqualsTheReference) {
   }
 }
 
+// The squares that bfloat16 products count along, for the gradient norm; not of a sum of two passes.
+TEST_P(ExpertFeedForward, CountsTheSquaresOfItsGradients) {
+  const ExpertCase& c = GetParam();
+  RoutingPlan plan = some_plan(c.tokens, c.experts, c.choices, 12);
+  plan.gate = plan.gate.to(at::kFloat);
+  Parameter wi("wi", random_tensor({c.experts, (c.gated ? 2 : 1) * 40, 33}, 13, at::kFloat), {},
+               c.experts);
+  Parameter wo("wo", random_tensor({c.experts, 33, 40}, 14, at::kFloat), {}, c.experts);
+  wi.set_compute_type(at::kBFloat16);
+  wo.set_compute_type(at::kBFloat16);
+  const at::Tensor x = random_tensor({c.tokens, 33}, 11, at::kFloat).to(at::kBFloat16);
+  const ops::ExpertOptions options{c.gated, c.dropout, RandomStream(3, kRandomDropout), 0};
+  const auto backward = [&] {
+    ops::expert_feed_forward(x, plan, wi, wo, options).sum().backward();
+  };
+  backward();
+  for (const Parameter* parameter : {&wi, &wo}) {
+    ASSERT_TRUE(parameter->gradient_squares());
+    const double expected = parameter->gradient().to(at::kDouble).square().sum().item<double>();
+    EXPECT_NEAR(*parameter->gradient_squares(), expected, 1e-6 * expected) << parameter->name();
+  }
+  backward();
+  EXPECT_FALSE(wi.gradient_squares());
+  EXPECT_FALSE(wo.gradient_squares());
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Shapes, ExpertFeedForward,
     ::testing::Values(ExpertCase{1, 1, 1, false, 0}, ExpertCase{9, 1, 1, false, 0},

@@ -36,6 +36,7 @@ void Parameter::add_gradient(const at::Tensor& gradient) {
 
 std::pair<at::Tensor, bool> Parameter::gradient_for_writing() {
   if (!gradient_.defined()) gradient_ = at::empty_like(value_.detach());
+  gradient_squares_.reset();
   return {gradient_, std::exchange(has_gradient_, true)};
 }
 

@@ -135,6 +135,7 @@ class Adafactor : public Optimizer {
       } else {
         tensors.push_back({name + ".second_moment", slot.rows});
       }
+      if (slot.moment.defined()) tensors.push_back({name + ".first_moment", slot.moment});
     }
     return tensors;
   }
@@ -144,6 +145,7 @@ class Adafactor : public Optimizer {
     Parameter* parameter;
     at::Tensor rows;     // [..., R] mean of g^2 over each row, or the shape of the parameter
     at::Tensor columns;  // [..., C], undefined where not factored
+    at::Tensor moment;   // shape of the parameter, undefined without momentum
     double decay;
   };
 
@@ -156,6 +158,7 @@ class Adafactor : public Optimizer {
     update.value = ops::write<float>(value);
     update.rows = ops::write<float>(slot.rows);
     update.columns = ops::write<float>(slot.columns);
+    update.moment = ops::write<float>(slot.moment);
     update.compute = compute_pointer(parameter);
     update.num_matrices = parameter.num_matrices();
     update.num_columns = value.size(-1);
@@ -166,6 +169,7 @@ class Adafactor : public Optimizer {
     update.scale_parameter = config.scale_parameter;
     update.rate = rate;
     update.decay = slot.decay;
+    update.momentum = config.momentum;
     return update;
   }
 
@@ -177,7 +181,8 @@ class Adafactor : public Optimizer {
       reference::adafactor(
           config, matrix_of(parameter.value().detach(), parameter, m),
           matrix_of(gradient, parameter, m), matrix_of(slot.rows, parameter, m),
-          slot.columns.defined() ? matrix_of(slot.columns, parameter, m) : at::Tensor(), step, rate,
+          slot.columns.defined() ? matrix_of(slot.columns, parameter, m) : at::Tensor(),
+          slot.moment.defined() ? matrix_of(slot.moment, parameter, m) : at::Tensor(), step, rate,
           slot.decay);
     }
     parameter.refresh_compute();
@@ -187,14 +192,15 @@ class Adafactor : public Optimizer {
     const at::Tensor value = parameter.value().detach();
     const int64_t least = config_.min_dim_factored;
     const double decay = decay_of(config_, parameter);
+    const at::Tensor moment = config_.momentum > 0 ? at::zeros_like(value) : at::Tensor();
     if (matrix_dims(parameter) != 2 || value.size(-1) < least || value.size(-2) < least) {
-      return {&parameter, at::zeros_like(value), at::Tensor(), decay};
+      return {&parameter, at::zeros_like(value), at::Tensor(), moment, decay};
     }
     std::vector<int64_t> rows = value.sizes().vec(), columns = rows;
     rows.pop_back();
     columns.erase(columns.end() - 2);
     return {&parameter, at::zeros(rows, value.options()), at::zeros(columns, value.options()),
-            decay};
+            moment, decay};
   }
 
   OptimizerConfig config_;
@@ -215,6 +221,10 @@ double gradient_norm(const ParameterSet& parameters) {
   for (const Parameter& parameter : parameters.all()) {
     const at::Tensor gradient = parameter.gradient();
     if (!gradient.defined()) continue;
+    if (const auto squares = parameter.gradient_squares()) {
+      sum += *squares;
+      continue;
+    }
     sum += has_kernel(parameter)
                ? kernels::sum_of_squares(ops::read<float>(gradient), gradient.numel())
                : gradient.square().sum().to(at::kDouble).item<double>();

@@ -20,8 +20,10 @@ inline void adamw(const OptimizerConfig& config, at::Tensor value, const at::Ten
 
 /// One Adafactor update of one matrix or vector. Factored if `columns` is defined: `rows` [R] and
 /// `columns` [C] hold means of g^2 along the other axis; else `rows` has the shape of `value`.
+/// `moment`, of that shape too, is the running mean of the steps; undefined: no momentum.
 inline void adafactor(const OptimizerConfig& config, at::Tensor value, const at::Tensor& gradient,
-                      at::Tensor rows, at::Tensor columns, int64_t step, double rate, double decay) {
+                      at::Tensor rows, at::Tensor columns, at::Tensor moment, int64_t step,
+                      double rate, double decay) {
   const double beta2 = 1 - std::pow(static_cast<double>(step), -config.decay_exponent);
   const at::Tensor squares = gradient.square() + 1e-30;
   at::Tensor update;
@@ -37,7 +39,11 @@ inline void adafactor(const OptimizerConfig& config, at::Tensor value, const at:
   update = update / std::max(1.0, size / config.clip_threshold);
   const double scale =
       config.scale_parameter ? std::max(1e-3, value.square().mean().sqrt().item<double>()) : 1.0;
-  value.mul_(1 - rate * decay).sub_(update, rate * scale);
+  at::Tensor change = update * (rate * scale);
+  if (moment.defined()) {
+    change = moment.mul_(config.momentum).add_(change, 1 - config.momentum);
+  }
+  value.mul_(1 - rate * decay).sub_(change);
 }
 
 }  // namespace switchyard::reference

@@ -48,7 +48,8 @@ class Twin {
                           factored ? at::zeros({part.size(0)}, at::kDouble) : at::zeros_like(part),
                           factored ? at::zeros({part.size(1)}, at::kDouble)
                           : config.kind == "adamw" ? at::zeros_like(part)
-                                                   : at::Tensor()});
+                                                   : at::Tensor(),
+                          config.momentum > 0 ? at::zeros_like(part) : at::Tensor()});
       }
     }
   }
@@ -60,7 +61,8 @@ class Twin {
       if (config_.kind == "adamw") {
         reference::adamw(config_, slot.value, gradient, slot.a, slot.b, step, rate, decay);
       } else {
-        reference::adafactor(config_, slot.value, gradient, slot.a, slot.b, step, rate, decay);
+        reference::adafactor(config_, slot.value, gradient, slot.a, slot.b, slot.moment, step, rate,
+                             decay);
       }
     }
   }
@@ -78,7 +80,7 @@ class Twin {
   struct Slot {
     Parameter* parameter;
     int64_t index;
-    at::Tensor value, a, b;
+    at::Tensor value, a, b, moment;
   };
   OptimizerConfig config_;
   std::vector<Slot> slots_;
@@ -132,6 +134,14 @@ TEST(Optimizer, AdafactorByHand) {
                                             0.30832180978522156, 2.9505614476963147});
 }
 
+TEST(Optimizer, AdafactorWithMomentumByHand) {
+  OptimizerConfig config;
+  config.min_dim_factored = 2;
+  config.momentum = 0.9;
+  expect_values(three_small_steps(config), {1.0006717154809985, -1.9828093683703012,
+                                            0.41621887647326306, 2.976386162217751});
+}
+
 TEST(Optimizer, AdamWByHand) {
   OptimizerConfig config;
   config.kind = "adamw";
@@ -158,6 +168,13 @@ TEST(Optimizer, AdafactorUnscaledWithDecayMatchesReference) {
   config.scale_parameter = false;
   config.weight_decay = 0.05;
   config.clip_threshold = 0.5;
+  compare_with_reference(config);
+}
+
+TEST(Optimizer, AdafactorWithMomentumMatchesReference) {
+  OptimizerConfig config;
+  config.momentum = 0.9;
+  config.weight_decay = 0.05;
   compare_with_reference(config);
 }
 
@@ -223,9 +240,10 @@ TEST(Optimizer, RefreshesComputeCopies) {
 
 // State copied into a fresh optimizer continues bit for bit.
 TEST(Optimizer, StateContinuesBitForBit) {
-  for (const char* kind : {"adamw", "adafactor"}) {
+  for (const std::string kind : {"adamw", "adafactor", "adafactor with momentum"}) {
     OptimizerConfig config;
-    config.kind = kind;
+    config.kind = kind.substr(0, kind.find(' '));
+    if (kind != config.kind) config.momentum = 0.9;
     Fixture one(Precision::kFloat32), two(Precision::kFloat32);
     const auto whole = make_optimizer(config, one.parameters);
     const auto first = make_optimizer(config, two.parameters);

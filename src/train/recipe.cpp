@@ -93,6 +93,8 @@ void OptimizerConfig::list_fields(FieldList& f) {
            "adafactor: largest root mean square of a matrix's update");
   f.flag("scale_parameter", &scale_parameter,
          "adafactor: multiply the rate by max(0.001, root mean square of the matrix)");
+  f.number("momentum", &momentum, 0, 0.999999,
+           "adafactor: weight of the old running mean of steps; 0: none, and no memory for it");
 }
 
 void TrainConfig::list_fields(FieldList& f) {

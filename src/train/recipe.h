@@ -41,6 +41,7 @@ struct OptimizerConfig {
   int64_t min_dim_factored = 128;  // both axes at least this long: row and column means are kept
   double clip_threshold = 1.0;     // root mean square of a matrix's update at most, before the rate
   bool scale_parameter = true;     // the rate is relative to a matrix's root mean square
+  double momentum = 0.0;           // weight of the old mean of steps; 0: none, no memory for it
 
   void list_fields(FieldList& fields);
 };

@@ -40,7 +40,7 @@ const std::map<std::string, Expected>& expectations() {
       {"mt5_base", {582401280, 0, 0, 0}},
       // The same with 127 more experts in 12 of the 24 feed-forwards.
       {"mswitch_base_128", {582401280 + 12.0 * (127 * 3 * 768 * 2048 + 128 * 768), 0, 0, 0}},
-      {"quickstart", {6560768, 0, 0, 0}},
+      {"quickstart", {1214336, 0, 0, 0}},
   };
   return table;
 }

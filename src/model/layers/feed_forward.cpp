@@ -18,9 +18,9 @@ InitRule scaled_init(const ModelConfig& config, int64_t fan_in) {
   return truncated_normal(config.init_scale, fan_in);
 }
 
-InitRule scaled_expert_init(const ModelConfig& config, int64_t fan_in) {
-  const double own = config.moe.init_scale;
-  return truncated_normal(own > 0 ? own : config.init_scale, fan_in);
+InitRule router_init(const ModelConfig& config) {
+  const double own = config.moe.router_init_scale;
+  return truncated_normal(own > 0 ? own : config.init_scale, config.d_model);
 }
 
 FeedForward::FeedForward(ParameterSet& parameters, const std::string& prefix,

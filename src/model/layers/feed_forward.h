@@ -13,8 +13,8 @@ namespace switchyard {
 
 /// Truncated normal with sigma = sqrt(init_scale / fan_in): feed-forwards, untied output.
 InitRule scaled_init(const ModelConfig& config, int64_t fan_in);
-/// The same with model.moe.init_scale, where it is set: routers, experts.
-InitRule scaled_expert_init(const ModelConfig& config, int64_t fan_in);
+/// The same for routers, which may have a scale of their own.
+InitRule router_init(const ModelConfig& config);
 
 class FeedForward {
  public:
