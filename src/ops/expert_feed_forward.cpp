@@ -1,6 +1,7 @@
-// Experts over ragged rows. Tokens are gathered once per expert, each expert's two products run on
-// one thread with experts spread over threads by their row counts, and results go straight to the
-// tokens' places: no [tokens, E, C] mask and no pass over all tokens per expert.
+// Experts over ragged rows. Tokens are gathered once per expert, each expert's products (two, or
+// one of linear experts) run on one thread with experts spread over threads by their row counts,
+// and results go straight to the tokens' places: no [tokens, E, C] mask and no pass over all tokens
+// per expert.
 //
 // Example with E = 3, T = 5, expert of each token = 2 0 2 1 0:
 //   row:      0 1 | 2 | 3 4          offsets = 0 2 3 5
@@ -13,6 +14,7 @@
 #include <cstring>
 #include <functional>
 #include <numeric>
+#include <optional>
 #include <tuple>
 
 #include "base/profile.h"
@@ -175,7 +177,8 @@ class ExpertGradient {
   bool accumulate_ = false;
 };
 
-class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
+// Without `wi` (null) experts are linear: no activation, no dropout.
+class Experts : public torch::autograd::Function<Experts> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x_variable,
                             const at::Tensor& gate, const at::Tensor& /*wi_value*/,
@@ -183,18 +186,18 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
                             const RoutingPlan& plan, const ExpertOptions& options) {
     const ProfileScope profile("experts forward");
     const at::Tensor x = x_variable.detach();
-    const int64_t width = x.size(1);
+    const int64_t width = x.size(1), out_width = wo->compute().size(1);
     const at::Tensor token =
         plan.num_choices == 1 ? plan.row_choice : plan.row_choice.floor_divide(plan.num_choices);
     const std::vector<int64_t> padded = padded_offsets(plan.offsets, x.scalar_type());
     const at::Tensor rows = at::empty({padded.back(), width}, x.options());
     const at::Tensor row_gate = gate.detach().reshape(-1).index_select(0, plan.row_choice);
-    const at::Tensor pre = at::empty({padded.back(), wi->compute().size(1)}, x.options());
-    const at::Tensor y = at::empty_like(rows);
-    const at::Tensor out = at::zeros_like(x);
-    at::Tensor scaled, gated;
-    if (plan.num_choices > 1) scaled = at::empty({plan.num_rows(), width}, x.options());
-    if (options.gated) gated = at::empty({padded.back(), wo->compute().size(2)}, x.options());
+    const at::Tensor y = at::empty({padded.back(), out_width}, x.options());
+    const at::Tensor out = at::zeros({x.size(0), out_width}, x.options());
+    at::Tensor pre, scaled, gated;
+    if (wi) pre = at::empty({padded.back(), wi->compute().size(1)}, x.options());
+    if (plan.num_choices > 1) scaled = at::empty({plan.num_rows(), out_width}, x.options());
+    if (wi && options.gated) gated = at::empty({padded.back(), wo->compute().size(2)}, x.options());
     const int64_t first_choice = options.first_token * plan.num_choices;
     for_each_expert(plan.offsets, [&](int64_t e) {
       const auto [begin, count] = rows_of(plan.offsets, e);
@@ -203,15 +206,18 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
       at::Tensor filled = own_rows.narrow(0, 0, count);
       at::index_select_out(filled, x, 0, tokens);
       zero_from(own_rows, count);
-      at::Tensor own_pre = padded_rows(pre, padded, e);
-      at::mm_out(own_pre, own_rows, wi->compute().select(0, e).t());
-      // ReLU's own output is enough for its gradient, so it may overwrite.
-      at::Tensor hidden = options.gated ? padded_rows(gated, padded, e) : own_pre;
-      (options.gated ? geglu_out : relu_out)(own_pre, hidden);
-      if (options.dropout > 0) {
-        hidden = hidden.clone();
-        drop_out(hidden, plan.row_choice.narrow(0, begin, count) + first_choice, options.dropout,
-                 options.dropout_stream);
+      at::Tensor hidden = own_rows;
+      if (wi) {
+        at::Tensor own_pre = padded_rows(pre, padded, e);
+        at::mm_out(own_pre, own_rows, wi->compute().select(0, e).t());
+        // ReLU's own output is enough for its gradient, so it may overwrite.
+        hidden = options.gated ? padded_rows(gated, padded, e) : own_pre;
+        (options.gated ? geglu_out : relu_out)(own_pre, hidden);
+        if (options.dropout > 0) {
+          hidden = hidden.clone();
+          drop_out(hidden, plan.row_choice.narrow(0, begin, count) + first_choice, options.dropout,
+                   options.dropout_stream);
+        }
       }
       at::Tensor padded_y = padded_rows(y, padded, e);
       at::mm_out(padded_y, hidden, wo->compute().select(0, e).t());
@@ -224,7 +230,7 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
       }
     });
     if (plan.num_choices > 1) at::Tensor(out).index_add_(0, token, scaled);
-    save_parameter(context, "wi", *wi);
+    if (wi) save_parameter(context, "wi", *wi);
     save_parameter(context, "wo", *wo);
     context->saved_data["offsets"] = plan.offsets;
     context->saved_data["gated"] = options.gated;
@@ -240,10 +246,11 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const ProfileScope profile("experts backward");
-    Parameter& wi = saved_parameter(context, "wi");
+    Parameter* const wi =
+        context->saved_data.count("wi") > 0 ? &saved_parameter(context, "wi") : nullptr;
     Parameter& wo = saved_parameter(context, "wo");
     const std::vector<int64_t> offsets = context->saved_data["offsets"].toIntVector();
-    const bool gated = context->saved_data["gated"].toBool();
+    const bool gated = wi && context->saved_data["gated"].toBool();
     const double rate = context->saved_data["dropout"].toDouble();
     const int64_t first_choice = context->saved_data["first_choice"].toInt();
     RandomStream stream(0, 0);
@@ -260,16 +267,18 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
     at::Tensor row_x_gradient;
     if (!one_choice) row_x_gradient = at::empty({choice.size(0), rows.size(1)}, rows.options());
     const std::vector<int64_t> padded = padded_offsets(offsets, rows.scalar_type());
-    ExpertGradient wi_gradient(wi, rows.scalar_type()), wo_gradient(wo, rows.scalar_type());
+    std::optional<ExpertGradient> wi_gradient;
+    if (wi) wi_gradient.emplace(*wi, rows.scalar_type());
+    ExpertGradient wo_gradient(wo, rows.scalar_type());
     for (int64_t e = 0; e + 1 < static_cast<int64_t>(offsets.size()); ++e) {
       if (rows_of(offsets, e).count > 0) continue;
-      wi_gradient.write_idle(e);
+      if (wi) wi_gradient->write_idle(e);
       wo_gradient.write_idle(e);
     }
     // Buffers of all experts at once instead of several per expert.
-    const at::Tensor all_dy = at::empty_like(rows), all_dx = at::empty_like(rows);
-    const at::Tensor all_dh = at::empty({rows.size(0), wo.compute().size(2)}, rows.options());
-    at::Tensor all_hidden, all_dpre;
+    const at::Tensor all_dy = at::empty_like(y), all_dx = at::empty_like(rows);
+    at::Tensor all_dh, all_hidden, all_dpre;
+    if (wi) all_dh = at::empty({rows.size(0), wo.compute().size(2)}, rows.options());
     if (gated) {
       all_hidden = at::empty_like(all_dh);
       all_dpre = at::empty_like(pre);
@@ -277,28 +286,34 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
     for_each_expert(offsets, [&](int64_t e) {
       const auto [begin, count] = rows_of(offsets, e);
       const at::Tensor tokens = token.narrow(0, begin, count);
-      const at::Tensor own_pre = padded_rows(pre, padded, e);
+      const at::Tensor own_rows = padded_rows(rows, padded, e);
       const at::Tensor dy = padded_rows(all_dy, padded, e);
       combine_backward(out_gradient, padded_rows(y, padded, e).narrow(0, 0, count),
                        row_gate.narrow(0, begin, count), tokens, dy.narrow(0, 0, count),
                        row_gate_gradient.narrow(0, begin, count));
       zero_from(dy, count);
-      at::Tensor hidden = gated ? padded_rows(all_hidden, padded, e) : own_pre;
-      if (gated) geglu_out(own_pre, hidden);
-      at::Tensor dh = padded_rows(all_dh, padded, e);
-      at::mm_out(dh, dy, wo.compute().select(0, e));
-      if (rate > 0) {
-        const at::Tensor keys = choice.narrow(0, begin, count) + first_choice;
-        hidden = hidden.clone();
-        drop_out(hidden, keys, rate, stream);
-        drop_out(dh, keys, rate, stream);
-      }
-      wo_gradient.write(e, dy.t(), hidden);
-      const at::Tensor dpre = gated ? padded_rows(all_dpre, padded, e) : dh;
-      (gated ? geglu_backward_out : relu_backward_out)(own_pre, dh, dpre);
-      wi_gradient.write(e, dpre.t(), padded_rows(rows, padded, e));
       at::Tensor padded_dx = padded_rows(all_dx, padded, e);
-      at::mm_out(padded_dx, dpre, wi.compute().select(0, e));
+      if (!wi) {
+        wo_gradient.write(e, dy.t(), own_rows);
+        at::mm_out(padded_dx, dy, wo.compute().select(0, e));
+      } else {
+        const at::Tensor own_pre = padded_rows(pre, padded, e);
+        at::Tensor hidden = gated ? padded_rows(all_hidden, padded, e) : own_pre;
+        if (gated) geglu_out(own_pre, hidden);
+        at::Tensor dh = padded_rows(all_dh, padded, e);
+        at::mm_out(dh, dy, wo.compute().select(0, e));
+        if (rate > 0) {
+          const at::Tensor keys = choice.narrow(0, begin, count) + first_choice;
+          hidden = hidden.clone();
+          drop_out(hidden, keys, rate, stream);
+          drop_out(dh, keys, rate, stream);
+        }
+        wo_gradient.write(e, dy.t(), hidden);
+        const at::Tensor dpre = gated ? padded_rows(all_dpre, padded, e) : dh;
+        (gated ? geglu_backward_out : relu_backward_out)(own_pre, dh, dpre);
+        wi_gradient->write(e, dpre.t(), own_rows);
+        at::mm_out(padded_dx, dpre, wi->compute().select(0, e));
+      }
       const at::Tensor dx = padded_dx.narrow(0, 0, count);
       if (one_choice) {
         scatter_rows(dx, tokens, x_gradient);
@@ -306,7 +321,7 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
         row_x_gradient.narrow(0, begin, count).copy_(dx);
       }
     });
-    wi_gradient.finish();
+    if (wi) wi_gradient->finish();
     wo_gradient.finish();
     if (!one_choice) at::Tensor(x_gradient).index_add_(0, token, row_x_gradient);
     const at::Tensor gate_gradient =
@@ -321,7 +336,12 @@ class ExpertFeedForward : public torch::autograd::Function<ExpertFeedForward> {
 
 at::Tensor expert_feed_forward(const at::Tensor& x, const RoutingPlan& plan, Parameter& wi,
                                Parameter& wo, const ExpertOptions& options) {
-  return ExpertFeedForward::apply(x, plan.gate, wi.value(), wo.value(), &wi, &wo, plan, options);
+  return Experts::apply(x, plan.gate, wi.value(), wo.value(), &wi, &wo, plan, options);
+}
+
+at::Tensor expert_linear(const at::Tensor& x, const RoutingPlan& plan, Parameter& w) {
+  // Every input must be defined: the weight stands in for wi.
+  return Experts::apply(x, plan.gate, w.value(), w.value(), nullptr, &w, plan, ExpertOptions{});
 }
 
 }  // namespace switchyard::ops

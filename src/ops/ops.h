@@ -1,8 +1,9 @@
 // The differentiable operations of the model. Each is one autograd function over a kernel or over
 // plain LibTorch ops, with a plain LibTorch reference in ops/reference.h that tests compare with.
 // B: sequences, S: query positions, T: key positions, H: heads, K: d_kv, D: d_model, F: d_ff,
-// V: vocabulary rows, N: tokens (rows), E: experts. Activations are float32, float64 or bfloat16;
-// the result has the type of the first argument. All functions are thread-compatible.
+// V: vocabulary rows, N: tokens (rows), E: experts, O: outputs of an expert. Activations are
+// float32, float64 or bfloat16; the result has the type of the first argument. All functions are
+// thread-compatible.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -50,11 +51,12 @@ struct AttentionInput {
 /// by side, positions at any equal distance) at no cost; other layouts are copied.
 at::Tensor attention(const AttentionInput& input);
 
-/// Feed-forward of experts over ragged rows: for each kept pair (t, k) of the plan, with e its expert,
+/// Feed-forward of experts over ragged rows: for each kept pair (t, k) of the plan, with e its
+/// expert,
 ///   out[t] += gate[t, k] * dropout(act(x[t] wi[e]^T)) wo[e]^T.
-/// x [N, D]; wi [E, F, D] ([E, 2F, D] for GEGLU, gate half first); wo [E, D, F] -> [N, D]. Tokens
-/// without a kept pair give 0. `gate` is plan.gate, which gets its gradient. The result is the same
-/// to the bit as the dense feed-forward when E = 1 and the gate is 1.
+/// x [N, D]; wi [E, F, D] ([E, 2F, D] for GEGLU, gate half first); wo [E, O, F] -> [N, O], O = D in
+/// a feed-forward. Tokens without a kept pair give 0. `gate` is plan.gate, which gets its gradient.
+/// The result is the same to the bit as the dense feed-forward when E = 1 and the gate is 1.
 struct ExpertOptions {
   bool gated = false;
   double dropout = 0.0;
@@ -63,6 +65,10 @@ struct ExpertOptions {
 };
 at::Tensor expert_feed_forward(const at::Tensor& x, const RoutingPlan& plan, Parameter& wi,
                                Parameter& wo, const ExpertOptions& options);
+
+/// The same with experts that are one linear map: out[t] += gate[t, k] * x[t] w[e]^T.
+/// x [N, D]; w [E, O, D] -> [N, O].
+at::Tensor expert_linear(const at::Tensor& x, const RoutingPlan& plan, Parameter& w);
 
 struct CrossEntropyResult {
   at::Tensor loss_sum;  // scalar float32, differentiable: sum of -log p over positions with target > 0

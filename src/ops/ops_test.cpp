@@ -187,6 +187,8 @@ struct ExpertCase {
   int64_t tokens, experts, choices;
   bool gated;
   double dropout;
+  int64_t extra = 0;    // outputs beyond the width of the inputs
+  bool linear = false;  // one map instead of two around an activation
 };
 
 class ExpertFeedForward : public ::testing::TestWithParam<ExpertCase> {};
@@ -199,18 +201,22 @@ TEST_P(ExpertFeedForward, GradientsMatchFiniteDifferences) {
   plan.gate.set_requires_grad(true);
   Parameter wi =
       random_parameter("wi", {c.experts, (c.gated ? 2 : 1) * kInner, kModel}, 13, 1, c.experts);
-  Parameter wo = random_parameter("wo", {c.experts, kModel, kInner}, 14, 1, c.experts);
+  const int64_t outputs = kModel + c.extra;
+  Parameter wo =
+      random_parameter("wo", {c.experts, outputs, c.linear ? kModel : kInner}, 14, 1, c.experts);
   ops::ExpertOptions options{c.gated, c.dropout, RandomStream(3, kRandomDropout), 0};
-  const at::Tensor weight = random_tensor({c.tokens, kModel}, 15);
+  const at::Tensor weight = random_tensor({c.tokens, outputs}, 15);
   const auto loss = [&] {
-    return (ops::expert_feed_forward(x, plan, wi, wo, options) * weight).sum();
+    const at::Tensor y = c.linear ? ops::expert_linear(x, plan, wo)
+                                  : ops::expert_feed_forward(x, plan, wi, wo, options);
+    return (y * weight).sum();
   };
   loss().backward();
   const at::Tensor x_gradient = x.grad().clone(), gate_gradient = plan.gate.grad().clone();
   const auto value = [&] { return loss().item<double>(); };
   expect_gradient("x", x, x_gradient, value);
   expect_gradient("gate", plan.gate, gate_gradient, value);
-  expect_gradient("wi", wi.value(), wi.gradient(), value);
+  if (!c.linear) expect_gradient("wi", wi.value(), wi.gradient(), value);
   expect_gradient("wo", wo.value(), wo.gradient(), value);
 }
 
@@ -224,8 +230,10 @@ TEST_P(ExpertFeedForward, EqualsTheReference) {
     plan.gate = plan.gate.to(at::kFloat).set_requires_grad(true);
     const at::Tensor wi_value =
         random_tensor({c.experts, (c.gated ? 2 : 1) * kInner, kModel}, 13, at::kFloat) * 0.1;
-    const at::Tensor wo_value = random_tensor({c.experts, kModel, kInner}, 14, at::kFloat) * 0.1;
-    const at::Tensor weight = random_tensor({c.tokens, kModel}, 15, at::kFloat);
+    const int64_t outputs = kModel + c.extra;
+    const at::Tensor wo_value =
+        random_tensor({c.experts, outputs, c.linear ? kModel : kInner}, 14, at::kFloat) * 0.1;
+    const at::Tensor weight = random_tensor({c.tokens, outputs}, 15, at::kFloat);
     ops::ExpertOptions options{c.gated, c.dropout, RandomStream(3, kRandomDropout), 0};
     const auto run = [&](bool fused, std::vector<at::Tensor>& results) {
       Parameter wi("wi", wi_value.clone(), {}, c.experts),
@@ -235,11 +243,17 @@ TEST_P(ExpertFeedForward, EqualsTheReference) {
       at::Tensor x =
           random_tensor({c.tokens, kModel}, 11, at::kFloat).to(type).set_requires_grad(true);
       plan.gate.mutable_grad() = at::Tensor();
-      const at::Tensor y =
-          fused ? ops::expert_feed_forward(x, plan, wi, wo, options)
-                : reference::expert_feed_forward(x, plan, as_tensor(wi), as_tensor(wo), options);
+      at::Tensor y;
+      if (c.linear) {
+        y = fused ? ops::expert_linear(x, plan, wo)
+                  : reference::expert_linear(x, plan, as_tensor(wo));
+      } else {
+        y = fused ? ops::expert_feed_forward(x, plan, wi, wo, options)
+                  : reference::expert_feed_forward(x, plan, as_tensor(wi), as_tensor(wo), options);
+      }
       (y.to(at::kFloat) * weight).sum().backward();
-      results = {y.detach(), x.grad(), plan.gate.grad().clone(), wi.gradient(), wo.gradient()};
+      results = {y.detach(), x.grad(), plan.gate.grad().clone(), wo.gradient()};
+      if (!c.linear) results.push_back(wi.gradient());
     };
     std::vector<at::Tensor> fused, plain;
     run(true, fused);
@@ -260,16 +274,20 @@ TEST_P(ExpertFeedForward, CountsTheSquaresOfItsGradients) {
   plan.gate = plan.gate.to(at::kFloat);
   Parameter wi("wi", random_tensor({c.experts, (c.gated ? 2 : 1) * 40, 33}, 13, at::kFloat), {},
                c.experts);
-  Parameter wo("wo", random_tensor({c.experts, 33, 40}, 14, at::kFloat), {}, c.experts);
+  Parameter wo("wo", random_tensor({c.experts, 33, c.linear ? 33 : 40}, 14, at::kFloat), {},
+               c.experts);
   wi.set_compute_type(at::kBFloat16);
   wo.set_compute_type(at::kBFloat16);
   const at::Tensor x = random_tensor({c.tokens, 33}, 11, at::kFloat).to(at::kBFloat16);
   const ops::ExpertOptions options{c.gated, c.dropout, RandomStream(3, kRandomDropout), 0};
   const auto backward = [&] {
-    ops::expert_feed_forward(x, plan, wi, wo, options).sum().backward();
+    const at::Tensor y = c.linear ? ops::expert_linear(x, plan, wo)
+                                  : ops::expert_feed_forward(x, plan, wi, wo, options);
+    y.sum().backward();
   };
   backward();
   for (const Parameter* parameter : {&wi, &wo}) {
+    if (c.linear && parameter == &wi) continue;
     ASSERT_TRUE(parameter->gradient_squares());
     const double expected = parameter->gradient().to(at::kDouble).square().sum().item<double>();
     EXPECT_NEAR(*parameter->gradient_squares(), expected, 1e-6 * expected) << parameter->name();
@@ -284,7 +302,11 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(ExpertCase{1, 1, 1, false, 0}, ExpertCase{9, 1, 1, false, 0},
                       ExpertCase{17, 4, 1, false, 0}, ExpertCase{17, 4, 1, true, 0},
                       ExpertCase{23, 3, 2, false, 0}, ExpertCase{23, 5, 2, true, 0.3},
-                      ExpertCase{40, 7, 1, false, 0.5}, ExpertCase{3, 16, 1, false, 0}));
+                      ExpertCase{40, 7, 1, false, 0.5}, ExpertCase{3, 16, 1, false, 0},
+                      ExpertCase{17, 4, 1, false, 0.3, 3}, ExpertCase{23, 5, 2, true, 0, 3},
+                      ExpertCase{9, 1, 1, false, 0, 0, true},
+                      ExpertCase{40, 7, 1, false, 0, 3, true},
+                      ExpertCase{23, 3, 2, false, 0, -2, true}));
 
 TEST(ExpertFeedForwardThreads, SameBitsForAnyNumberOfThreads) {
   const RoutingPlan plan = some_plan(200, 6, 1, 4);

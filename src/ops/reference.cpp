@@ -72,27 +72,47 @@ at::Tensor attention(const ops::AttentionInput& in) {
   return at::matmul(probabilities, v).transpose(1, 2).to(in.query.scalar_type());
 }
 
-at::Tensor expert_feed_forward(const at::Tensor& x, const RoutingPlan& plan, const at::Tensor& wi,
-                               const at::Tensor& wo, const ops::ExpertOptions& options) {
-  at::Tensor out = at::zeros_like(x);
+namespace {
+
+/// out[token] += gate * expert(e, rows, choices), expert after expert. -> [N, width]
+template <class Expert>
+at::Tensor over_experts(const at::Tensor& x, const RoutingPlan& plan, int64_t width,
+                        const Expert& expert) {
+  at::Tensor out = at::zeros({x.size(0), width}, x.options());
   for (int64_t e = 0; e < plan.num_experts; ++e) {
     const int64_t begin = plan.offsets[static_cast<size_t>(e)];
     const int64_t count = plan.offsets[static_cast<size_t>(e) + 1] - begin;
     if (count == 0) continue;
     const at::Tensor choices = plan.row_choice.narrow(0, begin, count);
     const at::Tensor tokens = choices.floor_divide(plan.num_choices);
-    const at::Tensor rows = x.index_select(0, tokens);
-    const at::Tensor pre = at::mm(rows, wi.select(0, e).t());
-    at::Tensor hidden = options.gated ? geglu(pre) : at::relu(pre);
-    if (options.dropout > 0) {
-      hidden = ops::expert_dropout(hidden, choices + options.first_token * plan.num_choices,
-                                   options.dropout, options.dropout_stream);
-    }
-    const at::Tensor y = at::mm(hidden, wo.select(0, e).t());
+    const at::Tensor y = expert(e, x.index_select(0, tokens), choices);
     const at::Tensor gate = plan.gate.reshape(-1).index_select(0, choices).unsqueeze(1);
     out = out.index_add(0, tokens, y * gate.to(y.scalar_type()));
   }
   return out;
+}
+
+}  // namespace
+
+at::Tensor expert_feed_forward(const at::Tensor& x, const RoutingPlan& plan, const at::Tensor& wi,
+                               const at::Tensor& wo, const ops::ExpertOptions& options) {
+  return over_experts(
+      x, plan, wo.size(1), [&](int64_t e, const at::Tensor& rows, const at::Tensor& choices) {
+        const at::Tensor pre = at::mm(rows, wi.select(0, e).t());
+        at::Tensor hidden = options.gated ? geglu(pre) : at::relu(pre);
+        if (options.dropout > 0) {
+          hidden = ops::expert_dropout(hidden, choices + options.first_token * plan.num_choices,
+                                       options.dropout, options.dropout_stream);
+        }
+        return at::mm(hidden, wo.select(0, e).t());
+      });
+}
+
+at::Tensor expert_linear(const at::Tensor& x, const RoutingPlan& plan, const at::Tensor& w) {
+  return over_experts(x, plan, w.size(1),
+                      [&](int64_t e, const at::Tensor& rows, const at::Tensor&) {
+                        return at::mm(rows, w.select(0, e).t());
+                      });
 }
 
 CrossEntropy cross_entropy(const at::Tensor& hidden, const at::Tensor& table,

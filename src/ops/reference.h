@@ -22,6 +22,7 @@ at::Tensor attention(const ops::AttentionInput& input);
 /// A loop over the tokens' experts with index_select and index_add; gradients of all arguments.
 at::Tensor expert_feed_forward(const at::Tensor& x, const RoutingPlan& plan, const at::Tensor& wi,
                                const at::Tensor& wo, const ops::ExpertOptions& options);
+at::Tensor expert_linear(const at::Tensor& x, const RoutingPlan& plan, const at::Tensor& w);
 
 struct CrossEntropy {
   at::Tensor loss_sum, z_sum, correct, token_log_probs;
