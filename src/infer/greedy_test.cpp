@@ -5,7 +5,7 @@
 namespace switchyard {
 namespace {
 
-ModelConfig tiny() {
+ModelConfig tiny(const std::string& attention_experts = "none") {
   ModelConfig config;
   config.d_model = 16;
   config.d_ff = 32;
@@ -17,6 +17,7 @@ ModelConfig tiny() {
   config.init_scale = 1.0;
   config.moe.num_experts = 3;
   config.moe.capacity_factor_eval = 3;  // nothing is dropped
+  config.moe.attention_experts = attention_experts;
   return config;
 }
 
@@ -27,8 +28,10 @@ std::vector<Generation> decode(EncoderDecoder& model,
   return greedy_decode(decoder, max_new_tokens);
 }
 
-TEST(GreedyDecode, AgreesWithTeacherForcing) {
-  EncoderDecoder model(tiny(), Precision::kFloat32);
+class GreedyDecodeModels : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(GreedyDecodeModels, AgreesWithTeacherForcing) {
+  EncoderDecoder model(tiny(GetParam()), Precision::kFloat32);
   model.parameters().initialize(2);
   const std::vector<int32_t> input = {5, 6, 7, 8, 1};
   const Generation made = decode(model, {input}, 6)[0];
@@ -51,14 +54,17 @@ TEST(GreedyDecode, AgreesWithTeacherForcing) {
   EXPECT_NEAR(made.log_prob, sum, 1e-4);
 }
 
-TEST(GreedyDecode, PaddingOfABatchChangesNothing) {
-  EncoderDecoder model(tiny(), Precision::kFloat32);
+TEST_P(GreedyDecodeModels, PaddingOfABatchChangesNothing) {
+  EncoderDecoder model(tiny(GetParam()), Precision::kFloat32);
   model.parameters().initialize(2);
   const std::vector<int32_t> brief = {9, 1}, lengthy = {5, 6, 7, 8, 11, 12, 1};
   const auto together = decode(model, {brief, lengthy}, 5);
   EXPECT_EQ(together[0].ids, decode(model, {brief}, 5)[0].ids);
   EXPECT_EQ(together[1].ids, decode(model, {lengthy}, 5)[0].ids);
 }
+
+INSTANTIATE_TEST_SUITE_P(AttentionExperts, GreedyDecodeModels,
+                         ::testing::Values("none", "linear", "feed_forward"));
 
 }  // namespace
 }  // namespace switchyard

@@ -49,6 +49,10 @@ std::vector<bool> placement(const MoeConfig& moe, const std::string& listed, int
   return sparse;
 }
 
+std::string attention_blocks(const MoeConfig& moe, const std::string& listed) {
+  return moe.attention_experts == "none" ? "none" : listed;
+}
+
 }  // namespace
 
 void MoeConfig::list_fields(FieldList& f) {
@@ -91,6 +95,13 @@ void MoeConfig::list_fields(FieldList& f) {
   f.number("expert_dropout", &expert_dropout, 0, 0.99, "dropout inside experts, after the ReLU");
   f.number("router_init_scale", &router_init_scale, 0, 1e4,
            "init_scale of routers; large: clear choices from the start; 0: model.init_scale");
+  f.choice("attention_experts", &attention_experts, {"none", "feed_forward", "linear"},
+           "experts that make self-attention's queries, keys and values; prefer precision fp32");
+  f.text("attention_encoder_layers", &attention_encoder_layers,
+         "encoder blocks with attention experts, as \"1,3,5\" or \"none\"; empty: by sparse_every");
+  f.text("attention_decoder_layers", &attention_decoder_layers, "the same for the decoder");
+  f.integer("attention_d_ff", &attention_d_ff, 0, kMaxSize,
+            "inner width of attention_experts = \"feed_forward\"; 0: model.d_ff");
 }
 
 void ModelConfig::list_fields(FieldList& f) {
@@ -121,11 +132,36 @@ std::vector<bool> ModelConfig::sparse_decoder_layers() const {
   return placement(moe, moe.decoder_layers, num_decoder_layers, "model.moe.decoder_layers");
 }
 
+std::vector<bool> ModelConfig::expert_attention_encoder_layers() const {
+  return placement(moe, attention_blocks(moe, moe.attention_encoder_layers), num_encoder_layers,
+                   "model.moe.attention_encoder_layers");
+}
+
+std::vector<bool> ModelConfig::expert_attention_decoder_layers() const {
+  return placement(moe, attention_blocks(moe, moe.attention_decoder_layers), num_decoder_layers,
+                   "model.moe.attention_decoder_layers");
+}
+
+int64_t ModelConfig::attention_hidden() const {
+  if (moe.attention_experts != "feed_forward") return 0;
+  return moe.attention_d_ff > 0 ? moe.attention_d_ff : d_ff;
+}
+
 void ModelConfig::validate(const std::string& where) const {
-  const std::vector<bool> encoder = sparse_encoder_layers();
-  const std::vector<bool> decoder = sparse_decoder_layers();
-  const auto any = [](const std::vector<bool>& v) { return std::find(v.begin(), v.end(), true) != v.end(); };
-  if (moe.num_experts > 0 && !any(encoder) && !any(decoder)) {
+  const auto any = [](const std::vector<bool>& v) {
+    return std::find(v.begin(), v.end(), true) != v.end();
+  };
+  // All four are read: each may name a block that is not there.
+  const bool encoder = any(sparse_encoder_layers()), decoder = any(sparse_decoder_layers());
+  const bool encoder_attention = any(expert_attention_encoder_layers());
+  const bool decoder_attention = any(expert_attention_decoder_layers());
+  const bool attention = encoder_attention || decoder_attention;
+  if (moe.num_experts > 0 && moe.attention_experts != "none" && !attention) {
+    throw usage_error("model.moe.attention_experts is set but no block's attention has experts",
+                      where,
+                      "list blocks in model.moe.attention_encoder_layers, or set it to none");
+  }
+  if (moe.num_experts > 0 && !attention && !encoder && !decoder) {
     throw usage_error("model.moe.num_experts is set but no block is routed", where,
                       "lower model.moe.sparse_every, list blocks, or set num_experts = 0");
   }
@@ -133,7 +169,7 @@ void ModelConfig::validate(const std::string& where) const {
     throw usage_error("model.relative_max_distance leaves no far buckets", where,
                       format("give more than {}", relative_buckets / 2));
   }
-  if (moe.num_experts > 0) check_routing(moe, any(decoder), where);
+  if (moe.num_experts > 0) check_routing(moe, decoder || decoder_attention, where);
 }
 
 Precision parse_precision(const std::string& name) {

@@ -35,6 +35,9 @@ struct MoeConfig {
   double input_dropout = 0.1;
   double expert_dropout = 0.0;
   double router_init_scale = 0.0;  // of routers; 0: model.init_scale
+  std::string attention_experts = "none";
+  std::string attention_encoder_layers, attention_decoder_layers;  // as encoder_layers
+  int64_t attention_d_ff = 0;                                      // 0: model.d_ff
 
   void list_fields(FieldList& fields);
 };
@@ -64,6 +67,12 @@ struct ModelConfig {
   /// l mod sparse_every == sparse_every - 1, unless the layers are listed.
   std::vector<bool> sparse_encoder_layers() const;
   std::vector<bool> sparse_decoder_layers() const;
+  /// The same for its self-attention, whose queries, keys and values experts make (paper
+  /// appendix A).
+  std::vector<bool> expert_attention_encoder_layers() const;
+  std::vector<bool> expert_attention_decoder_layers() const;
+  /// Inner width of an attention expert; 0: one linear map.
+  int64_t attention_hidden() const;
   /// Checks what single ranges cannot: placements inside the stack, routers that need an encoder.
   /// Throws Error(kUsage).
   void validate(const std::string& where) const;

@@ -1,16 +1,20 @@
 // Parameters and FLOPs of a configuration, by arithmetic (Kaplan counting).
 #pragma once
 
+#include <vector>
+
 #include "model/config.h"
 
 namespace switchyard {
+
+struct RoutingStats;
 
 /// All parameters, shared ones once.
 int64_t count_parameters(const ModelConfig& config);
 /// Forward FLOPs of one sequence in Kaplan's counting, as in the paper's tables: projections,
 /// feed-forwards (one expert per token), attention, logits; the router is left out.
 double forward_flops(const ModelConfig& config, int64_t encoder_length, int64_t decoder_length);
-/// Forward FLOPs of one token in one feed-forward or expert: what a dropped token saves.
-double feed_forward_flops(const ModelConfig& config);
+/// Forward FLOPs that dropped tokens saved: of each, one expert of its layer.
+double dropped_flops(const ModelConfig& config, const std::vector<RoutingStats>& routing);
 
 }  // namespace switchyard

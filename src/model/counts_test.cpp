@@ -75,6 +75,48 @@ TEST(Counts, AgreeWithTheModelItself) {
   }
 }
 
+TEST(Counts, AttentionExpertsAgreeWithTheModelItself) {
+  for (const char* attention : {"linear", "feed_forward"}) {
+    for (const char* router : {"switch", "hash"}) {
+      ModelConfig config = shape(96, 160, 3, 4, 5, "geglu");
+      config.moe.router = router;
+      config.moe.attention_experts = attention;
+      config.moe.attention_encoder_layers = "0,2,3";
+      config.moe.attention_d_ff = std::string(attention) == "linear" ? 0 : 70;
+      EncoderDecoder model(config, Precision::kFloat32, at::kMeta);
+      EXPECT_EQ(count_parameters(config), model.parameters().numel());
+    }
+  }
+}
+
+TEST(Counts, AttentionExpertsOfBase) {
+  const int64_t d = 768, inner = 768, hidden = 3072;
+  ModelConfig config = base(32);
+  config.moe.attention_experts = "feed_forward";
+  // Six blocks of each stack: q, k and v give way to 32 experts and their router.
+  const int64_t expert = d * hidden + hidden * 2 * inner;
+  EXPECT_EQ(count_parameters(config),
+            count_parameters(base(32)) + 12 * (32 * expert + 32 * d - 3 * d * inner));
+  const double tokens = 6 * 512 + 6 * 114;
+  EXPECT_EQ(forward_flops(config, 512, 114) - forward_flops(base(32), 512, 114),
+            tokens * 2.0 * static_cast<double>(expert - 3 * d * inner));
+  config.moe.attention_experts = "linear";  // keys are values: one projection less
+  EXPECT_EQ(forward_flops(config, 512, 114) - forward_flops(base(32), 512, 114),
+            tokens * -2.0 * static_cast<double>(d * inner));
+}
+
+TEST(Counts, DroppedTokensSaveTheExpertOfTheirLayer) {
+  ModelConfig config = base(8);
+  config.moe.attention_experts = "linear";
+  RoutingStats feed_forward, attention;
+  feed_forward.layer = "encoder.1";
+  feed_forward.dropped = 3;
+  attention.layer = "encoder.1.attention";
+  attention.dropped = 5;
+  EXPECT_EQ(dropped_flops(config, {feed_forward, attention}),
+            3.0 * 4 * 768 * 3072 + 5.0 * 4 * 768 * 768);
+}
+
 // Forward pass of one sequence, 512 in and 114 out (paper table 9).
 TEST(Counts, FlopsOfThePaper) {
   EXPECT_NEAR(forward_flops(base(8), 512, 114), 124.6e9, 0.05e9);

@@ -9,6 +9,7 @@
 #include "model/layers/attention.h"
 #include "model/layers/feed_forward.h"
 #include "model/layers/relative_bias.h"
+#include "model/moe/attention_experts.h"
 #include "model/moe/moe_layer.h"
 #include "model/moe/router_loss_total.h"
 #include "ops/ops.h"
@@ -28,16 +29,32 @@ struct Pass {
   std::vector<RoutingStats> routing;
 };
 
+/// Which parts of a block have experts.
+struct Placement {
+  bool attention, feed_forward;
+};
+
+std::vector<Placement> placements(const std::vector<bool>& attention,
+                                  const std::vector<bool>& feed_forward) {
+  std::vector<Placement> blocks;
+  for (size_t i = 0; i < attention.size(); ++i) blocks.push_back({attention[i], feed_forward[i]});
+  return blocks;
+}
+
 /// Self-attention, cross-attention in a decoder, feed-forward: each on the norm of the residual
 /// stream, its result dropped out and added back.
 class Block {
  public:
-  Block(ParameterSet& parameters, const std::string& stack, int64_t index, const ModelConfig& config,
-        bool decoder, bool sparse)
+  Block(ParameterSet& parameters, const std::string& stack, int64_t index,
+        const ModelConfig& config, bool decoder, Placement experts)
       : config_(config), decoder_(decoder), layer_(format("{}.{}", stack, index)) {
     const std::string block = format("{}.block.{}.layer.", stack, index);
     self_norm_ = &norm(parameters, block + "0");
-    self_attention_.emplace(parameters, block + "0.SelfAttention", config);
+    if (experts.attention) {
+      attention_experts_.emplace(parameters, block + "0.SelfAttention", layer_, config);
+    } else {
+      self_attention_.emplace(parameters, block + "0.SelfAttention", config);
+    }
     if (index == 0) {
       relative_bias_ = &parameters.create(
           block + "0.SelfAttention.relative_attention_bias.weight",
@@ -50,7 +67,7 @@ class Block {
     }
     const std::string last = block + (decoder ? "2" : "1");
     feed_forward_norm_ = &norm(parameters, last);
-    if (sparse) {
+    if (experts.feed_forward) {
       moe_.emplace(parameters, last + ".mlp", layer_, config);
     } else {
       feed_forward_.emplace(parameters, last + ".mlp", config);
@@ -63,8 +80,7 @@ class Block {
                                               config_.relative_max_distance);
     }
     const at::Tensor self = ops::rms_norm(h, *self_norm_, config_.norm_epsilon);
-    h = add(h, self_attention_->forward(
-                   self, self, {pass.offset_bias, decoder_, pass.segments, pass.segments}), pass, 0);
+    h = add(h, attend_to_self(self, pass), pass, 0);
     if (decoder_) {
       const at::Tensor cross = ops::rms_norm(h, *cross_norm_, config_.norm_epsilon);
       h = add(h, cross_attention_->forward(cross, pass.memory, cross_masking(pass, h)), pass, 1);
@@ -107,10 +123,23 @@ class Block {
     return feed_forward_->forward(x, rate, stream(pass, 3), pass.first_sequence * x.size(1));
   }
 
+  at::Tensor attend_to_self(const at::Tensor& x, Pass& pass) const {
+    const AttentionLayer::Masking masking{pass.offset_bias, decoder_, pass.segments, pass.segments};
+    if (self_attention_) return self_attention_->forward(x, x, masking);
+    return recorded(attention_experts_->forward(moe_input(x, pass), masking), pass);
+  }
+
   at::Tensor routed(const at::Tensor& x, Pass& pass) const {
-    MoeInput input{x, pass.segments, pass.first_sequence, pass.options->training,
-                   pass.options->seed, pass.options->step, pass.ids};
-    MoeOutput output = moe_->forward(input);
+    return recorded(moe_->forward(moe_input(x, pass)), pass);
+  }
+
+  static MoeInput moe_input(const at::Tensor& x, const Pass& pass) {
+    const ForwardOptions& options = *pass.options;
+    return {x, pass.segments, pass.first_sequence, options.training, options.seed, options.step,
+            pass.ids};
+  }
+
+  static at::Tensor recorded(MoeOutput output, Pass& pass) {
     pass.losses.layers.push_back({output.balance, output.balance_terms, output.router_z});
     pass.routing.push_back(std::move(output.stats));
     return output.y;
@@ -122,6 +151,7 @@ class Block {
   Parameter *self_norm_ = nullptr, *cross_norm_ = nullptr, *feed_forward_norm_ = nullptr;
   Parameter* relative_bias_ = nullptr;
   std::optional<AttentionLayer> self_attention_, cross_attention_;
+  std::optional<AttentionExperts> attention_experts_;
   std::optional<FeedForward> feed_forward_;
   std::optional<MoeLayer> moe_;
 };
@@ -130,12 +160,11 @@ class Block {
 class Stack {
  public:
   Stack(ParameterSet& parameters, const std::string& name, const ModelConfig& config,
-        const std::vector<bool>& sparse, bool decoder)
-      : config_(config),
-        name_(name),
-        has_dense_block_(std::find(sparse.begin(), sparse.end(), false) != sparse.end()) {
-    for (size_t i = 0; i < sparse.size(); ++i) {
-      blocks_.emplace_back(parameters, name, static_cast<int64_t>(i), config, decoder, sparse[i]);
+        const std::vector<Placement>& experts, bool decoder)
+      : config_(config), name_(name) {
+    for (size_t i = 0; i < experts.size(); ++i) {
+      blocks_.emplace_back(parameters, name, static_cast<int64_t>(i), config, decoder, experts[i]);
+      has_dense_block_ |= !experts[i].feed_forward;
     }
     final_norm_ = &parameters.create(name + ".final_layer_norm.weight", {config.d_model}, {});
   }
@@ -158,7 +187,7 @@ class Stack {
 
   ModelConfig config_;
   std::string name_;
-  bool has_dense_block_;
+  bool has_dense_block_ = false;
   std::deque<Block> blocks_;
   Parameter* final_norm_;
 };
@@ -171,8 +200,10 @@ struct EncoderDecoder::Implementation {
         parameters(device, precision),
         shared(&parameters.create("shared.weight", {c.vocab_size, c.d_model},
                                   {InitRule::Kind::kNormal, 1.0})),
-        encoder(parameters, "encoder", c, c.sparse_encoder_layers(), false),
-        decoder(parameters, "decoder", c, c.sparse_decoder_layers(), true),
+        encoder(parameters, "encoder", c,
+                placements(c.expert_attention_encoder_layers(), c.sparse_encoder_layers()), false),
+        decoder(parameters, "decoder", c,
+                placements(c.expert_attention_decoder_layers(), c.sparse_decoder_layers()), true),
         output(c.tie_embeddings
                    ? shared
                    : &parameters.create("lm_head.weight", {c.vocab_size, c.d_model},

@@ -36,7 +36,7 @@ struct ModelOutput {
   LossSum correct;        // targets predicted by argmax
   double balance_loss = 0;   // the balance part of `auxiliary`
   double router_z_loss = 0;
-  std::vector<RoutingStats> routing;  // one per routed layer, encoder first
+  std::vector<RoutingStats> routing;  // one per routed layer in the order of the forward pass
 };
 
 class EncoderDecoder {

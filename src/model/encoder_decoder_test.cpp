@@ -46,6 +46,7 @@ struct Case {
   const char* feed_forward;
   bool tied;
   double dropout;
+  const char* attention = "none";
 };
 class EncoderDecoderGradient : public ::testing::TestWithParam<Case> {};
 
@@ -54,6 +55,7 @@ TEST_P(EncoderDecoderGradient, MatchesFiniteDifferences) {
   ModelConfig config = tiny(c.experts, c.feed_forward, c.tied);
   config.dropout = c.dropout;
   config.moe.expert_dropout = c.dropout;
+  config.moe.attention_experts = c.attention;
   EncoderDecoder model(config, Precision::kFloat64);
   model.parameters().initialize(3);
   const Batch batch = padded_batch();
@@ -76,7 +78,9 @@ TEST_P(EncoderDecoderGradient, MatchesFiniteDifferences) {
 INSTANTIATE_TEST_SUITE_P(Models, EncoderDecoderGradient,
                          ::testing::Values(Case{0, "relu", true, 0}, Case{0, "geglu", false, 0.2},
                                            Case{3, "relu", true, 0}, Case{3, "geglu", false, 0},
-                                           Case{3, "relu", true, 0.2}));
+                                           Case{3, "relu", true, 0.2},
+                                           Case{3, "relu", true, 0.2, "feed_forward"},
+                                           Case{3, "geglu", false, 0, "linear"}));
 
 TEST(EncoderDecoder, MicroBatchesGiveTheSameGradient) {
   EncoderDecoder model(tiny(4), Precision::kFloat64);
@@ -101,6 +105,49 @@ TEST(EncoderDecoder, MicroBatchesGiveTheSameGradient) {
   };
   const auto one = gradients(4), two = gradients(2);
   for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::allclose(one[i], two[i], 1e-9, 1e-12)) << i;
+}
+
+// Both kinds of routed layers of a block count in the losses and have statistics of their own.
+TEST(EncoderDecoder, AttentionExpertsAddTheirLossesAndStatistics) {
+  const auto forward = [](const std::string& attention, const std::string& feed_forward,
+                          const std::string& profile = "paper") {
+    ModelConfig config = tiny(3);
+    config.moe.attention_experts = attention;
+    config.moe.encoder_layers = config.moe.decoder_layers = feed_forward;
+    config.moe.profile = profile;
+    config.moe.attention_decoder_layers = "0,1";
+    config.moe.z_loss = 0.1;
+    EncoderDecoder model(config, Precision::kFloat32);
+    model.parameters().initialize(3);
+    ForwardOptions options;
+    options.training = true;
+    return model.forward(padded_batch(), options);
+  };
+  const ModelOutput both = forward("feed_forward", ""), only = forward("linear", "none");
+  const auto names = [](const ModelOutput& output) {
+    std::vector<std::string> all;
+    for (const RoutingStats& stats : output.routing) all.push_back(stats.layer);
+    return all;
+  };
+  EXPECT_EQ(names(both),
+            (std::vector<std::string>{"encoder.1.attention", "encoder.1", "decoder.0.attention",
+                                      "decoder.1.attention", "decoder.1"}));
+  EXPECT_EQ(names(only), (std::vector<std::string>{"encoder.1.attention", "decoder.0.attention",
+                                                   "decoder.1.attention"}));
+  for (const ModelOutput* output : {&both, &only}) {
+    double balance = 0, router_z = 0;
+    for (const RoutingStats& stats : output->routing) {
+      balance += stats.balance;
+      router_z += stats.router_z;
+    }
+    EXPECT_NEAR(output->balance_loss, 0.01 * balance, 1e-6);
+    EXPECT_NEAR(output->router_z_loss, 0.1 * router_z, 1e-5);
+    EXPECT_NEAR(output->auxiliary.item<double>(), 0.01 * balance + 0.1 * router_z, 1e-5);
+  }
+  const ModelOutput mean = forward("feed_forward", "", "t5x");  // means over all five layers
+  double balance = 0;
+  for (const RoutingStats& stats : mean.routing) balance += stats.balance / 5;
+  EXPECT_NEAR(mean.balance_loss, 0.01 * balance, 1e-6);
 }
 
 TEST(EncoderDecoder, DecodeAndLogitsAgreeWithTheLoss) {
@@ -129,8 +176,14 @@ TEST(EncoderDecoder, PaddingChangesNothingForRealTokens) {
   EXPECT_NEAR(plain, padded, 1e-4);
 }
 
-TEST(EncoderDecoder, TheDecoderSeesNoFuture) {
-  EncoderDecoder model(tiny(0), Precision::kFloat32);
+class NoFuture : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(NoFuture, IsSeenByTheDecoder) {
+  ModelConfig config = tiny(std::string(GetParam()) == "none" ? 0 : 3);
+  config.moe.attention_experts = GetParam();
+  config.moe.capacity_factor_eval = 1.0;  // earlier tokens go first: some later ones are dropped
+  config.moe.min_capacity = 1;
+  EncoderDecoder model(config, Precision::kFloat32);
   model.parameters().initialize(3);
   const ForwardOptions options;
   const c10::NoGradGuard no_grad;
@@ -145,6 +198,9 @@ TEST(EncoderDecoder, TheDecoderSeesNoFuture) {
   EXPECT_TRUE(at::equal(before.narrow(1, 0, 4), after.narrow(1, 0, 4)));
   EXPECT_FALSE(at::equal(before.narrow(1, 4, 2), after.narrow(1, 4, 2)));
 }
+
+INSTANTIATE_TEST_SUITE_P(AttentionExperts, NoFuture,
+                         ::testing::Values("none", "linear", "feed_forward"));
 
 TEST(EncoderDecoder, DenseAndSparseModelsShareTheirInitialWeights) {
   EncoderDecoder dense(tiny(0), Precision::kFloat32), sparse(tiny(4), Precision::kFloat32);
@@ -174,17 +230,21 @@ TEST(EncoderDecoder, InitializationHasTheStatedScale) {
 }
 
 TEST(EncoderDecoder, Bfloat16StaysNearFloat32) {
-  ModelConfig config = tiny(4);
-  config.d_model = 64;
-  config.d_ff = 128;
-  EncoderDecoder full(config, Precision::kFloat32), half(config, Precision::kBfloat16Selective);
-  full.parameters().initialize(1);
-  half.parameters().initialize(1);
-  const Batch batch = padded_batch();
-  const ForwardOptions options;
-  const c10::NoGradGuard no_grad;
-  EXPECT_NEAR(half.forward(batch, options).cross_entropy.mean(),
-              full.forward(batch, options).cross_entropy.mean(), 0.05);
+  for (const char* attention : {"none", "linear", "feed_forward"}) {
+    ModelConfig config = tiny(4);
+    config.d_model = 64;
+    config.d_ff = 128;
+    config.moe.attention_experts = attention;
+    EncoderDecoder full(config, Precision::kFloat32), half(config, Precision::kBfloat16Selective);
+    full.parameters().initialize(1);
+    half.parameters().initialize(1);
+    const Batch batch = padded_batch();
+    const ForwardOptions options;
+    const c10::NoGradGuard no_grad;
+    EXPECT_NEAR(half.forward(batch, options).cross_entropy.mean(),
+                full.forward(batch, options).cross_entropy.mean(), 0.05)
+        << attention;
+  }
 }
 
 }  // namespace

@@ -136,6 +136,23 @@ TEST(HfConfig, OwnSettingsComeBackWhole) {
   EXPECT_EQ(ours.to_json(), theirs.to_json());
 }
 
+TEST(HfConfig, AttentionExpertsAreOurs) {
+  ModelConfig config;
+  EXPECT_TRUE(fits_hugging_face(config));
+  config.moe.attention_experts = "linear";
+  EXPECT_FALSE(fits_hugging_face(config));
+  json written = json::parse(model_description_text(config, DType::kF32));
+  EXPECT_EQ(written["switchyard"]["moe"]["attention_experts"], "linear");
+  EXPECT_EQ(parse(written).config.moe.attention_experts, "linear");
+  written["switchyard"]["moe"]["profile"] = "hf";
+  try {
+    parse(written);
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("no experts in attention"));
+  }
+}
+
 TEST(HfConfig, RefusalsNameTheKey) {
   const auto refused = [](const json& object, const std::string& what) {
     try {

@@ -119,11 +119,17 @@ void check_size(const ModelConfig& config, const TensorFiles& files) {
   const auto layers = static_cast<double>(config.num_encoder_layers + config.num_decoder_layers);
   const auto experts = static_cast<double>(config.moe.num_experts);
   const auto d = static_cast<double>(config.d_model);
-  const double attention =
-      4 * d * static_cast<double>(config.num_heads) * static_cast<double>(config.d_kv);
+  const double inner = static_cast<double>(config.num_heads) * static_cast<double>(config.d_kv);
+  const double attention = 4 * d * inner;
   const double feed_forward = 2 * d * static_cast<double>(config.d_ff);
+  const auto hidden = static_cast<double>(config.attention_hidden());
+  double attention_expert = 0;
+  if (config.moe.attention_experts != "none") {
+    attention_expert = hidden > 0 ? hidden * (d + 2 * inner) : 2 * d * inner;
+  }
   const double parameters = d * static_cast<double>(config.vocab_size) +
-                            layers * (attention + feed_forward) + experts * feed_forward;
+                            layers * (attention + feed_forward) +
+                            experts * (feed_forward + attention_expert);
   const auto held = static_cast<double>(files.numel());
   const auto tensors = static_cast<double>(files.tensors().size());
   if (parameters > 1000 * held + 1e9 || layers > tensors + 256 || experts > tensors + 4096) {

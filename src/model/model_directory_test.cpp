@@ -142,6 +142,51 @@ TEST_F(ModelDirectoryTest, NamesAreHuggingFaces) {
   EXPECT_TRUE(files.find("lm_head.weight"));
 }
 
+TEST_F(ModelDirectoryTest, AttentionExperts) {
+  for (const char* kind : {"linear", "feed_forward"}) {
+    for (const char* feed_forward : {"relu", "geglu"}) {
+      clear();
+      ModelConfig config = tiny(3, feed_forward, true);
+      config.moe.attention_experts = kind;
+      config.moe.attention_decoder_layers = "0,2";
+      const auto model = make(config);
+      save_model(path_, *model, {});
+      const auto loaded = load_model(path_, Precision::kFloat32);
+      expect_same(*model, *loaded);
+      EXPECT_EQ(loaded->config().moe.attention_experts, kind);
+    }
+  }
+  // The last one: hidden layers with GEGLU.
+  {
+    const TensorFiles files(path_);
+    const std::string experts = "decoder.block.2.layer.0.SelfAttention.experts.expert_1.";
+    for (const auto& [name, shape] : {std::pair{"wi_0", std::vector<int64_t>{5, 8}},
+                                      {"wi_1", {5, 8}},
+                                      {"q", {6, 5}},
+                                      {"kv", {6, 5}}}) {
+      const StoredTensor* stored = files.find(experts + name + ".weight");
+      ASSERT_TRUE(stored) << name;
+      EXPECT_EQ(stored->spec().shape, shape) << name;
+    }
+    // Queries stand on top: the first 6 of expert 1's 12 rows.
+    const auto loaded = load_model(path_, Precision::kFloat32);
+    const at::Tensor qkv = loaded->parameters()
+                               .find("decoder.block.2.layer.0.SelfAttention.experts.qkv.weight")
+                               ->value()
+                               .detach();
+    EXPECT_EQ(0, std::memcmp(files.find(experts + "q.weight")->data().data(),
+                             qkv[1].const_data_ptr<float>(), 6 * 5 * 4));
+    EXPECT_TRUE(files.find("decoder.block.2.layer.0.SelfAttention.router.classifier.weight"));
+    EXPECT_TRUE(files.find("decoder.block.2.layer.0.SelfAttention.o.weight"));
+    EXPECT_FALSE(files.find("decoder.block.2.layer.0.SelfAttention.q.weight"));
+    EXPECT_TRUE(files.find("decoder.block.1.layer.0.SelfAttention.q.weight"));
+  }
+  // What Hugging Face's keys describe has no such experts.
+  change_config({{"feed_forward_proj", "gated-gelu"}});
+  expect_refused("missing encoder.block.1.layer.0.SelfAttention.q.weight");
+  expect_refused("not of this model: decoder.block.0.layer.0.SelfAttention.experts.expert_0");
+}
+
 TEST_F(ModelDirectoryTest, GatedWeightsAreGateOnTopOfLinear) {
   const auto model = make(tiny(0, "geglu", false));
   save_model(path_, *model, {});
@@ -252,6 +297,11 @@ TEST_F(ModelDirectoryTest, ConfigsThatAskForTheMoon) {
     change_config(keys);
     expect_refused("");
   }
+  auto own = nlohmann::json::parse(good);
+  own["switchyard"]["moe"]["attention_experts"] = "feed_forward";
+  own["switchyard"]["moe"]["attention_d_ff"] = 1 << 24;
+  write_file(path_ + "/config.json", own.dump());
+  expect_refused("config.json asks for");
 }
 
 TEST_F(ModelDirectoryTest, NoConfigNoWeights) {

@@ -8,7 +8,7 @@
 namespace switchyard {
 namespace {
 
-constexpr std::string_view kExperts = ".mlp.experts.";
+constexpr std::string_view kExperts = ".experts.";
 constexpr std::string_view kFeedForward = ".mlp.";
 
 int64_t product(const std::vector<int64_t>& shape) {
@@ -20,18 +20,31 @@ std::string replaced(const std::string& name, std::string_view from, const std::
   return text.replace(text.find(from), from.size(), to);
 }
 
-/// One matrix of a parameter: itself, or the two halves of a gated `wi`.
+/// How a matrix that is stored as two is cut.
+struct Halves {
+  std::string_view whole;
+  const char *upper, *lower;
+};
+
+/// Null for a matrix that is stored as it is.
+const Halves* halves_of(const std::string& name, bool gated) {
+  static constexpr Halves kGatedInput = {".wi.weight", ".wi_0.weight", ".wi_1.weight"};
+  static constexpr Halves kAttentionExpert = {".qkv.weight", ".q.weight", ".kv.weight"};
+  if (gated && name.ends_with(kGatedInput.whole)) return &kGatedInput;
+  return name.ends_with(kAttentionExpert.whole) ? &kAttentionExpert : nullptr;
+}
+
 void add_matrix(std::vector<WeightPart>& parts, const std::string& name, std::vector<int64_t> shape,
                 bool gated, int64_t begin) {
-  constexpr std::string_view kInput = ".wi.weight";
-  if (!gated || !name.ends_with(kInput)) {
+  const Halves* halves = halves_of(name, gated);
+  if (!halves) {
     parts.push_back({name, shape, begin, product(shape)});
     return;
   }
   shape[0] /= 2;
   const int64_t half = product(shape);
-  parts.push_back({replaced(name, kInput, ".wi_0.weight"), shape, begin, half});
-  parts.push_back({replaced(name, kInput, ".wi_1.weight"), shape, begin + half, half});
+  parts.push_back({replaced(name, halves->whole, halves->upper), shape, begin, half});
+  parts.push_back({replaced(name, halves->whole, halves->lower), shape, begin + half, half});
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Hugging Face's names of a model's weights. Ours are the same but for stacked experts, the stacked
-// [gate; linear] of GEGLU, and T5's name for a feed-forward.
-// E: experts, F: d_ff, D: d_model.
+// [gate; linear] of GEGLU, and T5's name for a feed-forward. Attention experts, which Hugging Face
+// does not know, are named after both of its patterns.
+// E: experts, F: d_ff, D: d_model, I: heads * d_kv.
 #pragma once
 
 #include <string>
@@ -22,6 +23,8 @@ struct WeightPart {
 
 /// `t5_names`: "DenseReluDense" instead of Switch's "mlp". `gated`: `wi` is wi_0 on top of wi_1.
 ///   ...mlp.experts.wi.weight [E, F, D] -> ...mlp.experts.expert_0.wi.weight [F, D], ...
+///   ...SelfAttention.experts.qkv.weight [E, 2I, F or D] ->
+///       ...SelfAttention.experts.expert_0.q.weight [I, F or D], ...expert_0.kv.weight, ...
 std::vector<WeightPart> weight_parts(const Parameter& parameter, bool gated, bool t5_names);
 
 /// Names under which Hugging Face may store the same weights: of the embedding its copies in both

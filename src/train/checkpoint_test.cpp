@@ -30,6 +30,7 @@ ModelConfig tiny() {
   config.num_decoder_layers = 2;
   config.vocab_size = 13;
   config.moe.num_experts = 3;
+  config.moe.attention_experts = "feed_forward";
   return config;
 }
 

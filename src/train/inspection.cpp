@@ -42,6 +42,11 @@ void add_config(const ModelConfig& config, Report& report) {
   if (config.moe.num_experts > 0) {
     report["routed_encoder_blocks"] = blocks(config.sparse_encoder_layers());
     report["routed_decoder_blocks"] = blocks(config.sparse_decoder_layers());
+    if (config.moe.attention_experts != "none") {
+      report["attention_experts"] = config.moe.attention_experts;
+      report["attention_expert_encoder_blocks"] = blocks(config.expert_attention_encoder_layers());
+      report["attention_expert_decoder_blocks"] = blocks(config.expert_attention_decoder_layers());
+    }
     report["router"] = config.moe.router;
     report["profile"] = config.moe.profile;
   }

@@ -71,12 +71,6 @@ void MetricsWindow::add(const StepResult& result) {
   accumulate(routing, result.routing);
 }
 
-double MetricsWindow::dropped_tokens() const {
-  double dropped = 0;
-  for (const RoutingStats& stats : routing) dropped += stats.dropped;
-  return dropped;
-}
-
 nlohmann::json MetricsWindow::to_json() const {
   nlohmann::json layers = nlohmann::json::array();
   for (const RoutingStats& stats : routing) layers.push_back(exact_of(stats));

@@ -22,7 +22,6 @@ struct MetricsWindow {
   std::vector<RoutingStats> routing;
 
   void add(const StepResult& result);
-  double dropped_tokens() const;
 
   /// Exact: from_json(to_json()) is the same window. Throws nlohmann's errors on wrong input.
   nlohmann::json to_json() const;

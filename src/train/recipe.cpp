@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/log.h"
 #include "model/moe/profile.h"
 
 namespace switchyard {
@@ -40,6 +41,16 @@ void check_batches(const Recipe& recipe, const std::string& where) {
         format("model.moe.group_sequences = {} does not divide the {} sequences of {}", group, micro,
                micro == batch ? "train.batch_sequences" : "train.micro_batch_sequences"),
         where, "a routing group is a fixed slice of the batch: give a divisor");
+  }
+}
+
+void warn_precision(const Recipe& recipe) {
+  if (recipe.model.moe.num_experts > 0 && recipe.model.moe.attention_experts != "none" &&
+      recipe.train.precision != "fp32") {
+    log_warning(
+        "train.precision = \"{}\" with model.moe.attention_experts: it diverged in the paper "
+        "(appendix A); fp32 did not",
+        recipe.train.precision);
   }
 }
 
@@ -152,6 +163,7 @@ void Recipe::validate(const std::string& where) const {
   model.validate(where);
   check_batches(*this, where);
   check_available(*this, where);
+  warn_precision(*this);
   if (optimizer.decay_steps > 0 && optimizer.decay_steps <= optimizer.warmup_steps) {
     throw usage_error(format("optimizer.decay_steps = {} is not after warmup_steps = {}",
                              optimizer.decay_steps, optimizer.warmup_steps),

@@ -97,6 +97,17 @@ TEST_F(RecipeFile, PartsNotThereYetAreRefused) {
   EXPECT_THAT(failure("[mesh]\nexpert = 2\n"), HasSubstr("mesh"));
 }
 
+TEST_F(RecipeFile, WarnsOfAttentionExpertsInBfloat16) {
+  const auto warning = [&](const std::string& attention, const std::string& precision) {
+    testing::internal::CaptureStderr();
+    load("", {"model.moe.attention_experts=" + attention, "train.precision=" + precision});
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_THAT(warning("linear", "bf16-selective"), HasSubstr("train.precision"));
+  EXPECT_EQ(warning("linear", "fp32"), "");
+  EXPECT_EQ(warning("none", "bf16-selective"), "");
+}
+
 TEST_F(RecipeFile, DifferencesThatMakeAnotherRun) {
   const Recipe a = load("");
   Recipe b = load("", {"train.steps=9000", "train.log_every=3", "data.validation=elsewhere"});

@@ -95,9 +95,9 @@ class StepRunner {
 }  // namespace
 
 double training_flops(const ModelConfig& model, int64_t input_length, int64_t target_length,
-                      double sequences, double dropped_tokens) {
-  return 3.0 * (forward_flops(model, input_length, target_length) * sequences -
-                feed_forward_flops(model) * dropped_tokens);
+                      double sequences, double saved_forward_flops) {
+  return 3.0 *
+         (forward_flops(model, input_length, target_length) * sequences - saved_forward_flops);
 }
 
 StepBenchResult run_step_bench(const Recipe& recipe, const StepBenchOptions& options) {
@@ -109,9 +109,10 @@ StepBenchResult run_step_bench(const Recipe& recipe, const StepBenchOptions& opt
   for (int64_t i = 0; i < options.warmup_steps; ++i) runner.run();
 
   std::vector<double> seconds;
-  double dropped = 0, routed = 0;
+  double dropped = 0, routed = 0, saved = 0;
   for (int64_t i = 0; i < options.steps; ++i) {
     seconds.push_back(runner.run());
+    saved += dropped_flops(recipe.model, runner.last().routing);
     for (const RoutingStats& layer : runner.last().routing) {
       dropped += layer.dropped;
       routed += layer.tokens;
@@ -126,7 +127,7 @@ StepBenchResult run_step_bench(const Recipe& recipe, const StepBenchOptions& opt
                              static_cast<double>(options.input_length + options.target_length) /
                              result.step_seconds;
   result.gemm_share = training_flops(recipe.model, options.input_length, options.target_length,
-                                     sequences, dropped / static_cast<double>(options.steps)) /
+                                     sequences, saved / static_cast<double>(options.steps)) /
                       result.step_seconds / result.gemm_rate;
   result.dropped_share = routed > 0 ? dropped / routed : 0.0;
 

@@ -44,6 +44,6 @@ StepBenchResult run_step_bench(const Recipe& recipe, const StepBenchOptions& opt
 
 /// 3 * forward FLOPs of `sequences` sequences, without the experts' work that dropped tokens saved.
 double training_flops(const ModelConfig& model, int64_t input_length, int64_t target_length,
-                      double sequences, double dropped_tokens);
+                      double sequences, double saved_forward_flops);
 
 }  // namespace switchyard

@@ -54,15 +54,20 @@ std::vector<at::Tensor> gradients_of(const Recipe& recipe, const Batch& batch) {
 
 // Dropout, jitter, capacity, balance and z-losses included.
 TEST(TrainStep, MicroBatchesGiveTheSameGradient) {
-  Recipe recipe = small_recipe();
-  const Batch batch = random_batch(8);
-  const auto whole = gradients_of(recipe, batch);
-  for (const int64_t micro : {2, 4}) {
-    recipe.train.micro_batch_sequences = micro;
-    const auto split = gradients_of(recipe, batch);
-    for (size_t i = 0; i < whole.size(); ++i) {
-      const double size = whole[i].norm().item<double>();
-      EXPECT_LE((whole[i] - split[i]).norm().item<double>(), 1e-6 * size + 1e-9) << i;
+  for (const char* attention : {"none", "feed_forward"}) {
+    Recipe recipe = small_recipe();
+    recipe.model.moe.attention_experts = attention;
+    recipe.model.moe.expert_dropout = 0.2;
+    const Batch batch = random_batch(8);
+    const auto whole = gradients_of(recipe, batch);
+    for (const int64_t micro : {2, 4}) {
+      recipe.train.micro_batch_sequences = micro;
+      const auto split = gradients_of(recipe, batch);
+      for (size_t i = 0; i < whole.size(); ++i) {
+        const double size = whole[i].norm().item<double>();
+        EXPECT_LE((whole[i] - split[i]).norm().item<double>(), 1e-6 * size + 1e-9)
+            << i << " of " << attention;
+      }
     }
   }
 }
@@ -108,9 +113,13 @@ TEST(TrainStep, PaddingCountsInNoLoss) {
 }
 
 TEST(TrainStep, LossFallsOnOneBatch) {
-  for (const char* kind : {"adafactor", "adamw"}) {
+  for (const auto& [kind, attention] : {std::pair{"adafactor", "none"},
+                                        {"adamw", "none"},
+                                        {"adafactor", "feed_forward"},
+                                        {"adafactor", "linear"}}) {
     Recipe recipe = small_recipe();
     recipe.optimizer.kind = kind;
+    recipe.model.moe.attention_experts = attention;
     recipe.optimizer.learning_rate = 0.01;
     recipe.optimizer.clip_norm = 1.0;
     recipe.model.dropout = 0;
@@ -123,7 +132,7 @@ TEST(TrainStep, LossFallsOnOneBatch) {
     for (int64_t step = 2; step <= 40; ++step) {
       last = train_step(model, *optimizer, batch, recipe, step).cross_entropy.mean();
     }
-    EXPECT_LT(last, 0.7 * first) << kind;
+    EXPECT_LT(last, 0.7 * first) << kind << ", attention experts: " << attention;
   }
 }
 

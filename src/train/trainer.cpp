@@ -208,7 +208,7 @@ void Trainer::log() {
   throughput.tokens_per_second =
       sequences * static_cast<double>(lengths.inputs + lengths.targets) / window.seconds;
   throughput.gemm_share = training_flops(recipe_.model, lengths.inputs, lengths.targets, sequences,
-                                         window.dropped_tokens()) /
+                                         dropped_flops(recipe_.model, window.routing)) /
                           window.seconds / gemm_rate_;
   reporter_->train(position_, learning_rate_, throughput);
   // The last line may come early; should train.steps be raised, the next one is as it would have

@@ -11,36 +11,48 @@ InitRule normal(double fan_in) { return {InitRule::Kind::kNormal, 1.0 / std::sqr
 
 }  // namespace
 
-AttentionLayer::AttentionLayer(ParameterSet& parameters, const std::string& prefix,
-                               const ModelConfig& config)
-    : num_heads_(config.num_heads), d_kv_(config.d_kv) {
-  const auto d = static_cast<double>(config.d_model);
-  const int64_t inner = config.inner_size();
-  const auto create = [&](const char* name, int64_t out, int64_t in, double fan_in) {
-    return &parameters.create(prefix + "." + name + ".weight", {out, in}, normal(fan_in));
-  };
-  // The query's scale carries attention's 1/sqrt(d_kv).
-  q_ = create("q", inner, config.d_model, d * static_cast<double>(d_kv_));
-  k_ = create("k", inner, config.d_model, d);
-  v_ = create("v", inner, config.d_model, d);
-  o_ = create("o", config.d_model, inner, static_cast<double>(inner));
+InitRule AttentionLayer::output_init(const ModelConfig& config) {
+  return normal(static_cast<double>(config.inner_size()));
 }
 
-at::Tensor AttentionLayer::forward(const at::Tensor& x, const at::Tensor& memory,
-                                   const Masking& masking) const {
+AttentionLayer::AttentionLayer(ParameterSet& parameters, const std::string& prefix,
+                               const ModelConfig& config)
+    : num_heads_(config.num_heads) {
+  const auto d = static_cast<double>(config.d_model);
+  const int64_t inner = config.inner_size();
+  const auto create = [&](const char* name, int64_t out, int64_t in, InitRule init) {
+    return &parameters.create(prefix + "." + name + ".weight", {out, in}, init);
+  };
+  // The query's scale carries attention's 1/sqrt(d_kv).
+  q_ = create("q", inner, config.d_model, normal(d * static_cast<double>(config.d_kv)));
+  k_ = create("k", inner, config.d_model, normal(d));
+  v_ = create("v", inner, config.d_model, normal(d));
+  o_ = create("o", config.d_model, inner, output_init(config));
+}
+
+at::Tensor AttentionLayer::attend(const at::Tensor& query, const at::Tensor& key,
+                                  const at::Tensor& value, int64_t num_heads,
+                                  const Masking& masking) {
   const auto heads = [&](const at::Tensor& projected) {
-    return projected.view({projected.size(0), projected.size(1), num_heads_, d_kv_});
+    return projected.unflatten(2, {num_heads, projected.size(2) / num_heads});
   };
   ops::AttentionInput input;
-  input.query = heads(ops::linear(x, *q_));
-  input.key = heads(ops::linear(memory, *k_));
-  input.value = heads(ops::linear(memory, *v_));
+  input.query = heads(query);
+  input.key = heads(key);
+  input.value = heads(value);
   input.offset_bias = masking.offset_bias;
   input.causal = masking.causal;
   input.query_segments = masking.query_segments;
   input.key_segments = masking.key_segments;
-  const at::Tensor attended = ops::attention(input);
-  return ops::linear(attended.reshape({x.size(0), x.size(1), num_heads_ * d_kv_}), *o_);
+  return ops::attention(input).flatten(2);
+}
+
+at::Tensor AttentionLayer::forward(const at::Tensor& x, const at::Tensor& memory,
+                                   const Masking& masking) const {
+  const at::Tensor query = ops::linear(x, *q_);
+  const at::Tensor key = ops::linear(memory, *k_);
+  const at::Tensor value = ops::linear(memory, *v_);
+  return ops::linear(attend(query, key, value, num_heads_, masking), *o_);
 }
 
 }  // namespace switchyard

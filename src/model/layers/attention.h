@@ -16,6 +16,9 @@ class AttentionLayer {
   /// Creates `prefix.{q,k,v,o}.weight`.
   AttentionLayer(ParameterSet& parameters, const std::string& prefix, const ModelConfig& config);
 
+  /// How the output projection starts.
+  static InitRule output_init(const ModelConfig& config);
+
   struct Masking {
     at::Tensor offset_bias;  // [H, S + T - 1] or undefined
     bool causal = false;
@@ -24,8 +27,13 @@ class AttentionLayer {
   /// x [B, S, D] attends to memory [B, T, D] (x itself in self-attention) -> [B, S, D].
   at::Tensor forward(const at::Tensor& x, const at::Tensor& memory, const Masking& masking) const;
 
+  /// Attention without its projections: query [B, S, H * K], key and value [B, T, H * K] (slices of
+  /// wider ones at no cost) -> [B, S, H * K].
+  static at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                           int64_t num_heads, const Masking& masking);
+
  private:
-  int64_t num_heads_, d_kv_;
+  int64_t num_heads_;
   Parameter *q_, *k_, *v_, *o_;
 };
 

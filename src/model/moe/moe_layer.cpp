@@ -81,7 +81,7 @@ RoutingStats measure(const std::string& layer, const RoutingPlan& plan, const at
 }  // namespace
 
 MoeLayer::MoeLayer(ParameterSet& parameters, const std::string& prefix, const std::string& layer,
-                   const ModelConfig& config)
+                   const ModelConfig& config, const ExpertShape& shape)
     : config_(config.moe),
       kind_(router_kind(config.moe)),
       rules_(routing_rules(config.moe)),
@@ -91,7 +91,6 @@ MoeLayer::MoeLayer(ParameterSet& parameters, const std::string& prefix, const st
       dropout_(config.moe.expert_dropout),
       router_(kind_.make(config)) {
   const int64_t experts = config_.num_experts;
-  const int64_t inner = (gated_ ? 2 : 1) * config.d_ff;
   if (kind_.learned) {
     classifier_ =
         &parameters.create(prefix + ".router.classifier.weight", {experts, config.d_model},
@@ -100,10 +99,15 @@ MoeLayer::MoeLayer(ParameterSet& parameters, const std::string& prefix, const st
       classifier_->set_compute_type(at::kFloat);
     }
   }
-  wi_ = &parameters.create(prefix + ".experts.wi.weight", {experts, inner, config.d_model},
-                           scaled_init(config, config.d_model), experts);
-  wo_ = &parameters.create(prefix + ".experts.wo.weight", {experts, config.d_model, config.d_ff},
-                           scaled_init(config, config.d_ff), experts);
+  if (shape.inner > 0) {
+    const int64_t rows = (gated_ ? 2 : 1) * shape.inner;
+    wi_ = &parameters.create(prefix + ".experts.wi.weight", {experts, rows, config.d_model},
+                             scaled_init(config, config.d_model), experts);
+  }
+  const int64_t last_input = wi_ ? shape.inner : config.d_model;
+  wo_ = &parameters.create(prefix + ".experts." + shape.last + ".weight",
+                           {experts, shape.output, last_input},
+                           scaled_init(config, last_input), experts);
 }
 
 at::Tensor MoeLayer::explored(const MoeInput& input, const at::Tensor& tokens) const {
@@ -176,18 +180,24 @@ void MoeLayer::route(const MoeInput& input, const at::Tensor& tokens, MoeOutput&
   output.stats.balance = output.balance.item<double>();
 }
 
-MoeOutput MoeLayer::forward(const MoeInput& input) const {
-  const ProfileScope profile("router forward");
-  const at::Tensor tokens = input.x.reshape({-1, input.x.size(-1)});  // [T, D]
-  MoeOutput output;
-  route(input, tokens, output);
+at::Tensor MoeLayer::experts(const MoeInput& input, const at::Tensor& tokens,
+                             const RoutingPlan& plan) const {
+  if (!wi_) return ops::expert_linear(tokens, plan, *wo_);
   ops::ExpertOptions options;
   options.gated = gated_;
   options.dropout = input.training ? dropout_ : 0.0;
   options.dropout_stream = RandomStream(input.seed, kRandomDropout, input.step, layer_key_);
   options.first_token = input.first_sequence * input.x.size(1);
-  output.y =
-      ops::expert_feed_forward(tokens, output.plan, *wi_, *wo_, options).view(input.x.sizes());
+  return ops::expert_feed_forward(tokens, plan, *wi_, *wo_, options);
+}
+
+MoeOutput MoeLayer::forward(const MoeInput& input) const {
+  const ProfileScope profile("router forward");
+  const at::Tensor tokens = input.x.reshape({-1, input.x.size(-1)});  // [T, D]
+  MoeOutput output;
+  route(input, tokens, output);
+  output.y = experts(input, tokens, output.plan)
+                 .view({input.x.size(0), input.x.size(1), wo_->value().size(1)});
   return output;
 }
 

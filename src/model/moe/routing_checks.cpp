@@ -9,7 +9,8 @@
 namespace switchyard {
 namespace {
 
-const char* const kEncoderOnly = "set model.moe.decoder_layers = \"none\" or choose another";
+const char* const kEncoderOnly =
+    "set model.moe.decoder_layers = \"none\" (attention_decoder_layers too) or choose another";
 
 void check_decoder(const MoeConfig& config, const std::string& where) {
   if (config.router == "expert_choice") {
@@ -21,7 +22,8 @@ void check_decoder(const MoeConfig& config, const std::string& where) {
   if (config.batch_prioritized) {
     throw usage_error(
         "model.moe.batch_prioritized cannot route a decoder: places depend on later tokens", where,
-        "set model.moe.decoder_layers = \"none\" or batch_prioritized = false");
+        "set model.moe.decoder_layers = \"none\" (attention_decoder_layers too) or "
+        "batch_prioritized = false");
   }
   if (!router_kind(config).causal) {
     log_warning(
@@ -79,6 +81,14 @@ void warn_unused(const MoeConfig& config, const RouterKind& kind) {
        "a router whose load is not even by itself");
   warn(config.expert_capacity != defaults.expert_capacity,
        rules.capacity == CapacityRule::kAbsolute, "expert_capacity", "capacity = \"absolute\"");
+  const char* const attention = "attention_experts other than \"none\"";
+  const bool in_attention = config.attention_experts != "none";
+  warn(config.attention_encoder_layers != defaults.attention_encoder_layers, in_attention,
+       "attention_encoder_layers", attention);
+  warn(config.attention_decoder_layers != defaults.attention_decoder_layers, in_attention,
+       "attention_decoder_layers", attention);
+  warn(config.attention_d_ff != defaults.attention_d_ff, config.attention_experts == "feed_forward",
+       "attention_d_ff", "attention_experts = \"feed_forward\"");
   const bool factors =
       rules.capacity == CapacityRule::kFloor || rules.capacity == CapacityRule::kHalfEven;
   warn(config.capacity_factor_train != defaults.capacity_factor_train, factors,
@@ -97,6 +107,10 @@ void check_profile(const MoeConfig& config, const std::string& where) {
         format("model.moe.profile = \"hf\" has the plain switch router only, not \"{}\"{}",
                config.router, config.batch_prioritized ? " by priority" : ""),
         where, "choose another profile, or router = \"switch\" and batch_prioritized = false");
+  }
+  if (config.attention_experts != "none") {
+    throw usage_error("model.moe.profile = \"hf\" has no experts in attention", where,
+                      "choose another profile, or attention_experts = \"none\"");
   }
 }
 

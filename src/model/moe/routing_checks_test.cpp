@@ -61,6 +61,28 @@ TEST(RoutingChecks, OptionsThatDoNotApplyAreRefused) {
   EXPECT_THAT(failure({"moe.router=top2", "moe.num_experts=1"}), HasSubstr("two experts"));
 }
 
+TEST(RoutingChecks, AttentionExperts) {
+  const std::string on = "moe.attention_experts=feed_forward";
+  EXPECT_EQ(failure({on}), "no error");
+  EXPECT_EQ(failure({on, "moe.encoder_layers=none", "moe.decoder_layers=none"}), "no error");
+  EXPECT_EQ(failure({on, "moe.num_experts=0"}), "no error");
+  EXPECT_THAT(failure({"moe.attention_experts=mlp"}), HasSubstr("none, feed_forward, linear"));
+  EXPECT_THAT(failure({"moe.attention_expert=linear"}),
+              HasSubstr("did you mean 'model.moe.attention_experts'"));
+  EXPECT_THAT(failure({on, "moe.attention_encoder_layers=9"}),
+              AllOf(HasSubstr("'9' is no block"), HasSubstr("attention_encoder_layers")));
+  EXPECT_THAT(
+      failure({on, "moe.attention_encoder_layers=none", "moe.attention_decoder_layers=none"}),
+      HasSubstr("no block's attention has experts"));
+  EXPECT_THAT(failure({on, "moe.profile=hf"}), HasSubstr("no experts in attention"));
+  // A router that looks ahead is as wrong in a decoder's attention as in its feed-forward.
+  const std::vector<std::string> ahead = {on, "moe.router=expert_choice",
+                                          "moe.decoder_layers=none"};
+  EXPECT_THAT(failure(ahead), AllOf(HasSubstr("decoder"), HasSubstr("attention_decoder_layers")));
+  EXPECT_EQ(failure({ahead[0], ahead[1], ahead[2], "moe.attention_decoder_layers=none"}),
+            "no error");
+}
+
 TEST(RoutingChecks, SettingsThatNothingReadsAreWarnedOf) {
   const auto warnings = [](const std::vector<std::string>& settings) {
     ::testing::internal::CaptureStderr();
@@ -79,6 +101,13 @@ TEST(RoutingChecks, SettingsThatNothingReadsAreWarnedOf) {
               HasSubstr("capacity_factor_train has no effect"));
   EXPECT_THAT(warnings({"moe.expert_capacity=8"}), HasSubstr("expert_capacity has no effect"));
   EXPECT_EQ(warnings({"moe.profile=hf", "moe.expert_capacity=8"}), "");
+  EXPECT_THAT(warnings({"moe.attention_decoder_layers=1"}),
+              HasSubstr("attention_decoder_layers has no effect"));
+  EXPECT_THAT(warnings({"moe.attention_experts=linear", "moe.attention_d_ff=8"}),
+              HasSubstr("attention_d_ff has no effect"));
+  EXPECT_EQ(warnings({"moe.attention_experts=feed_forward", "moe.attention_d_ff=8",
+                      "moe.attention_decoder_layers=1"}),
+            "");
   EXPECT_THAT(warnings({"moe.router=switch_max"}), HasSubstr("in a decoder"));
 }
 

@@ -9,7 +9,7 @@
 namespace switchyard {
 
 struct RoutingStats {
-  std::string layer;          // "encoder.1"
+  std::string layer;          // "encoder.1", "encoder.1.attention"
   double tokens = 0;          // real tokens routed
   double dropped = 0;         // of them, without a place in their expert
   double entropy_sum = 0;     // sum over tokens of the entropy of the router's softmax, nats
