@@ -67,6 +67,13 @@ def make_batch(seed, vocab_size=67, rows=3, inputs=11, targets=6):
     return input_ids, labels
 
 
+def make_full_batch(seed, vocab_size=67, rows=3, inputs=11, targets=6):
+    """The same without padding, and other ids."""
+    generator = torch.Generator().manual_seed(1000 + seed)
+    return (torch.randint(3, vocab_size, (rows, inputs), generator=generator),
+            torch.randint(3, vocab_size, (rows, targets), generator=generator))
+
+
 def forward(model, input_ids, labels, **keys):
     """transformers' own masks and losses: padding is masked, and -100 in the labels."""
     return model(input_ids=input_ids, attention_mask=(input_ids != 0).long(),
@@ -79,3 +86,7 @@ def is_switch(model):
 
 def without_router_losses(model):
     return dict(output_router_logits=False) if is_switch(model) else {}
+
+
+def with_router_losses(model):
+    return dict(output_router_logits=True) if is_switch(model) else {}

@@ -1,45 +1,14 @@
-// Tiny models that transformers 4.57.6 saved, and what it computes with them
-// (tools/make_golden.py).
-#include <gmock/gmock.h>
+// What tiny models compute: logits, losses and gradients, against transformers 4.57.6.
 #include <gtest/gtest.h>
 
-#include <cstring>
-
-#include "base/format.h"
-#include "checkpoint/safetensors.h"
-#include "infer/greedy.h"
-#include "model/model_directory.h"
 #include "model/weight_names.h"
+#include "tests/golden/golden.h"
 
 namespace switchyard {
 namespace {
 
-const std::string kData = SWITCHYARD_SOURCE_DIR "/tests/golden/data/";
-
-class Golden : public ::testing::TestWithParam<const char*> {
- protected:
-  Golden() : directory_(kData + GetParam()), expected_(directory_ + "/expected.safetensors") {}
-
-  at::Tensor expected(const std::string& name) const {
-    const TensorEntry* entry = expected_.find(name);
-    TORCH_CHECK(entry, name, " is not among the golden numbers");
-    const bool ids = entry->spec.dtype == DType::kI64;
-    const at::Tensor tensor = at::empty(entry->spec.shape, ids ? at::kLong : at::kFloat);
-    std::memcpy(tensor.mutable_data_ptr(), expected_.data(*entry).data(), tensor.nbytes());
-    return tensor;
-  }
-
-  Batch batch() const { return make_batch(expected("input_ids"), expected("labels")); }
-
-  std::string directory_;
-  SafetensorsFile expected_;
-};
-
-/// Largest difference, relative to the largest value.
-double difference(const at::Tensor& ours, const at::Tensor& theirs) {
-  const at::Tensor gap = (ours.to(at::kDouble) - theirs.to(at::kDouble)).abs().max();
-  return gap.item<double>() / std::max(1e-30, theirs.abs().max().item<double>());
-}
+using testing::difference;
+using testing::Golden;
 
 at::Tensor logits(EncoderDecoder& model, const Batch& batch) {
   const c10::NoGradGuard no_grad;
@@ -47,7 +16,7 @@ at::Tensor logits(EncoderDecoder& model, const Batch& batch) {
 }
 
 TEST_P(Golden, Logits) {
-  const auto model = load_model(directory_, Precision::kFloat32);
+  const auto model = this->model();
   const Batch input = batch();
   // Where the target is padding the two differ in what they hide, and nobody looks.
   const at::Tensor real = input.targets.gt(0).unsqueeze(-1);
@@ -67,7 +36,7 @@ TEST_P(Golden, LogitsInBfloat16) {
 }
 
 TEST_P(Golden, LossAndEveryGradient) {
-  const auto model = load_model(directory_, Precision::kFloat32);
+  const auto model = this->model();
   const ModelConfig& config = model->config();
   const ModelOutput output = model->forward(batch(), {});
   const at::Tensor loss = output.loss_sum / output.cross_entropy.count;
@@ -96,32 +65,20 @@ TEST_P(Golden, LossAndEveryGradient) {
                                     }));
 }
 
-TEST_P(Golden, GreedyIds) {
-  const auto model = load_model(directory_, Precision::kFloat32);
-  const at::Tensor inputs = expected("input_ids"), ids = expected("greedy_ids");
-  std::vector<std::vector<int32_t>> rows;
-  for (int64_t r = 0; r < inputs.size(0); ++r) {
-    rows.emplace_back();
-    for (int64_t i = 0; i < inputs.size(1); ++i) {
-      const auto id = inputs[r][i].item<int64_t>();
-      if (id != 0) rows.back().push_back(static_cast<int32_t>(id));
-    }
-  }
-  ModelStepDecoder decoder(*model, rows);
-  const auto found = greedy_decode(decoder, ids.size(1) - 1);
-  for (int64_t r = 0; r < ids.size(0); ++r) {
-    std::vector<int32_t> wanted;  // without the start id, to EOS
-    for (int64_t i = 1; i < ids.size(1) && ids[r][i].item<int64_t>() != 1; ++i) {
-      wanted.push_back(static_cast<int32_t>(ids[r][i].item<int64_t>()));
-    }
-    EXPECT_EQ(found[static_cast<size_t>(r)].ids, wanted) << "row " << r;
-  }
+// Cross-entropy, balance and z-losses as they are and as transformers adds them up. On a batch
+// without padding: router losses of profile hf count padding too, and at padding the routers'
+// inputs differ (transformers lets padding attend to real positions, here it sees padding only).
+TEST_P(Golden, TotalLoss) {
+  if (!is_switch()) GTEST_SKIP() << "dense models have one loss";
+  const ModelOutput output = model()->forward(full_batch(), {});
+  const at::Tensor parts = expected("router_losses");
+  EXPECT_NEAR(output.balance_loss, parts[0].item<double>(), 1e-5 * parts[0].item<double>());
+  EXPECT_NEAR(output.router_z_loss, parts[1].item<double>(), 1e-5 * parts[1].item<double>());
+  const at::Tensor total = output.loss_sum / output.cross_entropy.count + output.auxiliary;
+  EXPECT_LT(difference(total.detach(), expected("total_loss")), 1e-6);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Golden,
-                         ::testing::Values("t5_1_0", "t5_1_1", "switch_every_block",
-                                           "switch_every_second", "switch_uneven", "switch_bf16"),
-                         [](const auto& model) { return std::string(model.param); });
+INSTANTIATE_TEST_SUITE_P(Models, Golden, testing::kGoldenModels, testing::golden_name);
 
 }  // namespace
 }  // namespace switchyard

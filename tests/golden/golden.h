@@ -1,0 +1,61 @@
+// The tiny models of tests/golden/data with what transformers 4.57.6 computes with them
+// (tools/make_golden.py), as a test parameterized by the model's folder.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "checkpoint/safetensors.h"
+#include "model/batch.h"
+#include "model/model_directory.h"
+
+namespace switchyard::testing {
+
+class Golden : public ::testing::TestWithParam<const char*> {
+ protected:
+  Golden()
+      : directory_(SWITCHYARD_SOURCE_DIR "/tests/golden/data/" + std::string(GetParam())),
+        expected_(directory_ + "/expected.safetensors") {}
+
+  at::Tensor expected(const std::string& name) const {
+    const TensorEntry* entry = expected_.find(name);
+    TORCH_CHECK(entry, name, " is not among the golden numbers");
+    const bool ids = entry->spec.dtype == DType::kI64;
+    const at::Tensor tensor = at::empty(entry->spec.shape, ids ? at::kLong : at::kFloat);
+    std::memcpy(tensor.mutable_data_ptr(), expected_.data(*entry).data(), tensor.nbytes());
+    return tensor;
+  }
+
+  bool is_switch() const { return std::string(GetParam()).starts_with("switch"); }
+  std::unique_ptr<EncoderDecoder> model() const {
+    return load_model(directory_, Precision::kFloat32);
+  }
+  /// With padding at the ends of rows, and without.
+  Batch batch() const { return make_batch(expected("input_ids"), expected("labels")); }
+  Batch full_batch() const {
+    return make_batch(expected("full_input_ids"), expected("full_labels"));
+  }
+
+  std::string directory_;
+  SafetensorsFile expected_;
+};
+
+/// Largest difference, relative to the largest value.
+inline double difference(const at::Tensor& ours, const at::Tensor& theirs) {
+  const at::Tensor gap = (ours.to(at::kDouble) - theirs.to(at::kDouble)).abs().max();
+  return gap.item<double>() / std::max(1e-30, theirs.abs().max().item<double>());
+}
+
+inline const auto kGoldenModels =
+    ::testing::Values("t5_1_0", "t5_1_1", "switch_every_block", "switch_every_second",
+                      "switch_uneven", "switch_bf16");
+
+inline std::string golden_name(const ::testing::TestParamInfo<const char*>& model) {
+  return model.param;
+}
+
+}  // namespace switchyard::testing
