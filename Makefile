@@ -14,7 +14,7 @@ help:  ## Say what can be made
 	@echo '  PRESET         build to use: release (default), dev, asan-ubsan, tsan; kept in build/PRESET'
 	@echo '  JOBS           compilers or tests at once (default: what cores and memory allow)'
 	@echo '  PREFIX         where `make install` puts the program and the library (default: ~/.local)'
-	@echo '  ARGS           more arguments for ctest (make test) or the benchmark (make bench)'
+	@echo '  ARGS           more arguments for ctest (make test), the benchmark (make bench), make fuzz'
 
 setup:  ## Install the Debian packages and LibTorch (all other targets do this too)
 	@scripts/setup.sh
@@ -40,6 +40,9 @@ quickstart:  ## From nothing to a measured answer: train dense and sparse models
 install: all  ## Install program, library and headers under PREFIX
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
+fuzz:  ## Fuzz the readers of outside files with libFuzzer (installs Clang)
+	@scripts/fuzz.sh $(ARGS)
+
 format:  ## Format the C++ code (clang-format 14)
 	@scripts/format.sh
 
@@ -52,4 +55,5 @@ clean:  ## Remove all builds; what set-up has fetched stays in .deps
 configure: setup
 	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
 
-.PHONY: help setup configure build all test test-oracle bench quickstart install format tidy clean
+.PHONY: help setup configure build all test test-oracle bench quickstart install fuzz format tidy \
+        clean

@@ -14,7 +14,7 @@ target_include_directories(sy_torch SYSTEM INTERFACE
   $<INSTALL_INTERFACE:${SWITCHYARD_LIBTORCH_INSTALL_DIR}/include/torch/csrc/api/include>)
 # OpenMP: compile with -fopenmp (at::parallel_for is serial without it) and link the copy that
 # LibTorch itself loads, never the compiler's, so that one runtime serves the process.
-target_compile_options(sy_torch INTERFACE -fopenmp)
+target_compile_options(sy_torch INTERFACE ${SY_OPENMP_OPTION})
 foreach(library libtorch_cpu.so libc10.so libgomp.so.1)
   target_link_libraries(sy_torch INTERFACE
     $<BUILD_INTERFACE:${SWITCHYARD_LIBTORCH}/lib/${library}>

@@ -24,11 +24,18 @@ if(MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 
+# One OpenMP runtime serves the process, LibTorch's libgomp. What Clang makes of OpenMP needs LLVM's
+# runtime, so a Clang build (fuzzing) runs its loops serially.
+set(SY_OPENMP_OPTION -fopenmp)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  set(SY_OPENMP_OPTION -fopenmp=libgomp)
+endif()
+
 # Warnings of our own code; library headers are SYSTEM.
 add_library(sy_warnings INTERFACE)
 target_compile_options(sy_warnings INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
-  -Wno-restrict)  # false alarms of GCC 12 on std::string (GCC bug 105651)
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # false alarms of GCC 12 on std::string (GCC bug 105651)
 if(SWITCHYARD_WARNINGS_AS_ERRORS)
   target_compile_options(sy_warnings INTERFACE -Werror)
 endif()

@@ -2,8 +2,9 @@
 # Makes this machine ready to build switchyard: Debian packages, and LibTorch in .deps/libtorch.
 # Can be called any number of times; when all is there it only looks and returns at once.
 #
-# Usage: scripts/setup.sh [--text]
+# Usage: scripts/setup.sh [--text | --fuzz]
 #   --text   also install the text that `make quickstart` trains on
+#   --fuzz   also install the compiler that `make fuzz` needs
 #
 # Exit status: 0 ready; 1 a step failed (the message says which and how to go on);
 #              2 something only you can do (the message gives the exact command).
@@ -30,6 +31,11 @@ library_packages=(
 )
 text_packages=(
   dict-gcide              # 40 MB of English: the GNU Collaborative International Dictionary
+)
+fuzz_packages=(
+  clang-14 libclang-rt-14-dev  # libFuzzer and the sanitizers' run time
+  libomp-14-dev                # Clang's omp.h
+  llvm-14                      # names and lines in the sanitizers' reports
 )
 
 # LibTorch comes from the PyPI wheel of PyTorch. libtorch_cpu.so also loads two small NVIDIA libraries
@@ -221,6 +227,7 @@ main() {
   case ${1:-} in
     "") ;;
     --text) packages+=("${text_packages[@]}") ;;
+    --fuzz) packages+=("${fuzz_packages[@]}") ;;
     *) sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
        [ "$1" = --help ] && exit 0
        exit 2 ;;

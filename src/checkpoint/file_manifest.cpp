@@ -31,6 +31,7 @@ ManifestEntry parse_entry(const json& object, const std::string& path) {
   ManifestEntry entry;
   try {
     object.at("path").get_to(entry.path);
+    if (!object.at("bytes").is_number_unsigned()) throw damaged_error("strange size", path, kHint);
     object.at("bytes").get_to(entry.bytes);
     object.at("xxh3").get_to(entry.hash);
   } catch (const json::exception&) {

@@ -24,6 +24,8 @@ Json parse_object(std::string_view line, const std::string& where) {
     object = Json::parse(line, limit_depth);
   } catch (const Json::parse_error& error) {
     throw usage_error(format("not JSON: it goes wrong at byte {}", error.byte), where, kExpected);
+  } catch (const Json::exception&) {
+    throw usage_error("not JSON: a number out of range", where, kExpected);
   }
   if (!object.is_object()) throw usage_error("not a JSON object", where, kExpected);
   return object;

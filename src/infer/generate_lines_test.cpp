@@ -34,6 +34,7 @@ TEST(GenerateLines, MistakesNameLineAndKey) {
   expect_refused("[1, 2]", "not a JSON object");
   expect_refused("{\"input_ids\": [1,", "not JSON: it goes wrong at byte 18");
   expect_refused("{\"input\": \"\xff\"}", "not JSON");
+  expect_refused("{\"input_ids\": [1], \"score\": 1e309}", "not JSON: a number out of range");
   expect_refused("{}", "neither `input_ids` nor `input`");
   expect_refused(R"({"input": "a", "input_ids": [1]})", "both `input_ids` and `input`");
   expect_refused(R"({"input_ids": 1})", "not a list of ids; x.jsonl, line 3, key input_ids");

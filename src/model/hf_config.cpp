@@ -94,7 +94,14 @@ int64_t default_step(int64_t num_layers, int64_t sparse_layers) {
 /// The step that gives `sparse`, or kAbsent if none does.
 int64_t step_of(const std::vector<bool>& sparse) {
   const auto layers = static_cast<int64_t>(sparse.size());
-  for (int64_t step = 0; step <= std::max<int64_t>(layers, 2); ++step) {
+  // Above 1 a step is the distance from block 1 to the next, or, if there is no next, leads beyond
+  // the stack. Trying all steps would take minutes for the most layers that a config.json may ask
+  // for.
+  const auto first = std::find(sparse.begin(), sparse.end(), true);
+  const auto next = first == sparse.end() ? first : std::find(first + 1, sparse.end(), true);
+  const int64_t distance =
+      next == sparse.end() ? std::max<int64_t>(layers - 1, 2) : std::distance(first, next);
+  for (const int64_t step : {int64_t{0}, int64_t{1}, distance}) {
     if (blocks_of_step(step, layers) == sparse) return step;
   }
   return kAbsent;

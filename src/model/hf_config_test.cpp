@@ -3,11 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ctime>
+
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/format.h"
-#include "base/random.h"
 
 namespace switchyard {
 namespace {
@@ -153,6 +153,17 @@ TEST(HfConfig, AttentionExpertsAreOurs) {
   }
 }
 
+// The step of a stack is found without trying every one: a config.json may ask for 65536 layers.
+TEST(HfConfig, ManyLayersTakeNoTime) {
+  ModelConfig config;
+  config.moe.encoder_layers = "0,3";
+  config.num_encoder_layers = 1 << 16;
+  const std::clock_t begin = std::clock();
+  EXPECT_FALSE(fits_hugging_face(config));
+  EXPECT_NO_THROW(parse_model_description(model_description_text(config, DType::kF32), "c"));
+  EXPECT_LT(std::clock() - begin, 5 * CLOCKS_PER_SEC);
+}
+
 TEST(HfConfig, RefusalsNameTheKey) {
   const auto refused = [](const json& object, const std::string& what) {
     try {
@@ -184,33 +195,6 @@ TEST(HfConfig, RefusalsNameTheKey) {
   own["d_model"] = 256;
   own["switchyard"]["moe"]["no_such_key"] = 1;
   refused(own, "unknown key 'moe.no_such_key'");
-}
-
-TEST(HfConfig, MutatedTextIsReadOrRefused) {
-  const std::string sound = model_description_text(ModelConfig{}, DType::kF32);
-  const RandomStream random(77, kRandomTest);
-  int accepted = 0, refused = 0;
-  for (uint64_t round = 0; round < 3000; ++round) {
-    std::string text = sound;
-    for (uint64_t c = 0; c < 1 + round % 3; ++c) {
-      const size_t at = random.below(8 * round + 2 * c, text.size());
-      const uint64_t what = random.below(8 * round + 2 * c + 1, 4);
-      if (what == 0) text[at] = static_cast<char>('0' + (round + c) % 10);
-      if (what == 1) text.erase(at, 1 + round % 5);
-      if (what == 2) text.insert(at, text.substr(at, round % 40));
-      if (what == 3) text.insert(at, 1, "{}[],:\"-e9"[round % 10]);
-    }
-    try {
-      const ModelDescription description = parse_model_description(text, "c");
-      EXPECT_GE(description.config.d_model, 1);
-      EXPECT_GE(description.config.moe.num_experts, 0);
-      ++accepted;
-    } catch (const Error&) {
-      ++refused;
-    }
-  }
-  EXPECT_GT(accepted, 100);
-  EXPECT_GT(refused, 1000);
 }
 
 }  // namespace
