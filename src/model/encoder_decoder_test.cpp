@@ -179,24 +179,27 @@ TEST(EncoderDecoder, PaddingChangesNothingForRealTokens) {
 class NoFuture : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(NoFuture, IsSeenByTheDecoder) {
-  ModelConfig config = tiny(std::string(GetParam()) == "none" ? 0 : 3);
-  config.moe.attention_experts = GetParam();
-  config.moe.capacity_factor_eval = 1.0;  // earlier tokens go first: some later ones are dropped
-  config.moe.min_capacity = 1;
-  EncoderDecoder model(config, Precision::kFloat32);
-  model.parameters().initialize(3);
-  const ForwardOptions options;
-  const c10::NoGradGuard no_grad;
-  const at::Tensor encoder = ids(1, 6, 1);
-  at::Tensor targets = ids(1, 6, 2);
-  Batch batch = make_batch(encoder, targets);
-  const at::Tensor memory = model.encode(batch, options);
-  const at::Tensor before = model.decode(batch, memory, options);
-  batch.decoder_input_ids = batch.decoder_input_ids.clone();
-  batch.decoder_input_ids[0][4] = 7;
-  const at::Tensor after = model.decode(batch, memory, options);
-  EXPECT_TRUE(at::equal(before.narrow(1, 0, 4), after.narrow(1, 0, 4)));
-  EXPECT_FALSE(at::equal(before.narrow(1, 4, 2), after.narrow(1, 4, 2)));
+  for (const double capacity : {1.0, 3.0}) {  // some later tokens find no place; all do
+    ModelConfig config = tiny(std::string(GetParam()) == "none" ? 0 : 3);
+    config.moe.attention_experts = GetParam();
+    config.moe.sparse_every = 1;
+    config.moe.capacity_factor_eval = capacity;
+    config.moe.min_capacity = 1;
+    EncoderDecoder model(config, Precision::kFloat32);
+    model.parameters().initialize(3);
+    const ForwardOptions options;
+    const c10::NoGradGuard no_grad;
+    const at::Tensor encoder = ids(1, 6, 1);
+    at::Tensor targets = ids(1, 6, 2);
+    Batch batch = make_batch(encoder, targets);
+    const at::Tensor memory = model.encode(batch, options);
+    const at::Tensor before = model.decode(batch, memory, options);
+    batch.decoder_input_ids = batch.decoder_input_ids.clone();
+    batch.decoder_input_ids[0][4] = 7;
+    const at::Tensor after = model.decode(batch, memory, options);
+    EXPECT_TRUE(at::equal(before.narrow(1, 0, 4), after.narrow(1, 0, 4))) << capacity;
+    EXPECT_FALSE(at::equal(before.narrow(1, 4, 2), after.narrow(1, 4, 2))) << capacity;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(AttentionExperts, NoFuture,
