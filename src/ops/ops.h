@@ -25,13 +25,13 @@ at::Tensor rms_norm(const at::Tensor& x, Parameter& scale, double epsilon);
 at::Tensor embedding(const at::Tensor& ids, Parameter& table);
 
 /// Zeroes each element with probability `rate` and scales the rest by 1 / (1 - rate). The mask is
-/// drawn again in backward from `stream`: row r of x [..., W] uses the draws of row first_row + r, so
-/// a batch gets the same mask however it is split. rate 0: x itself.
+/// drawn again in backward from `stream`: row r of x [..., W] uses the draws of row first_row + r,
+/// so a batch gets the same mask however it is split. rate 0: x itself.
 at::Tensor dropout(const at::Tensor& x, double rate, const RandomStream& stream,
                    int64_t first_row = 0);
 
-/// Multiplies each element by a factor uniform in [1 - amount, 1 + amount), drawn again in backward.
-/// Row r of x [R, W] uses the draws of row first_row + r.
+/// Multiplies each element by a factor uniform in [1 - amount, 1 + amount), drawn again in
+/// backward. Row r of x [R, W] uses the draws of row first_row + r.
 at::Tensor jitter(const at::Tensor& x, double amount, const RandomStream& stream,
                   int64_t first_row = 0);
 
@@ -40,19 +40,20 @@ at::Tensor relu(const at::Tensor& x);
 at::Tensor geglu(const at::Tensor& x);
 
 struct AttentionInput {
-  at::Tensor query;        // [B, S, H, K], not scaled (T5 folds the scale into the initialization)
-  at::Tensor key, value;   // [B, T, H, K]
-  at::Tensor offset_bias;  // [H, S + T - 1] float32 or undefined: score(i, j) += bias[h, j - i + S - 1]
-  bool causal = false;     // key j is visible to query i only if j <= i + (T - S)
-  at::Tensor query_segments, key_segments;  // [B, S], [B, T] int64 or undefined: visible only if equal
+  at::Tensor query;       // [B, S, H, K], not scaled (T5 folds the scale into the initialization)
+  at::Tensor key, value;  // [B, T, H, K]
+  at::Tensor
+      offset_bias;  // [H, S + T - 1] float32 or undefined: score(i, j) += bias[h, j - i + S - 1]
+  bool causal = false;  // key j is visible to query i only if j <= i + (T - S)
+  at::Tensor query_segments,
+      key_segments;  // [B, S], [B, T] int64 or undefined: visible only if equal
 };
 /// Softmax attention; softmax in float32; rows without any visible key give 0. -> [B, S, H, K]
-/// Keeps nothing of size [S, T]. Query, key and value may be slices of wider projections (heads side
-/// by side, positions at any equal distance) at no cost; other layouts are copied.
+/// Keeps nothing of size [S, T]. Query, key and value may be slices of wider projections (heads
+/// side by side, positions at any equal distance) at no cost; other layouts are copied.
 at::Tensor attention(const AttentionInput& input);
 
-/// Feed-forward of experts over ragged rows: for each kept pair (t, k) of the plan, with e its
-/// expert,
+/// Feed-forward of experts over ragged rows: for each kept pair (t, k) of the plan, e its expert,
 ///   out[t] += gate[t, k] * dropout(act(x[t] wi[e]^T)) wo[e]^T.
 /// x [N, D]; wi [E, F, D] ([E, 2F, D] for GEGLU, gate half first); wo [E, O, F] -> [N, O], O = D in
 /// a feed-forward. Tokens without a kept pair give 0. `gate` is plan.gate, which gets its gradient.
@@ -71,16 +72,17 @@ at::Tensor expert_feed_forward(const at::Tensor& x, const RoutingPlan& plan, Par
 at::Tensor expert_linear(const at::Tensor& x, const RoutingPlan& plan, Parameter& w);
 
 struct CrossEntropyResult {
-  at::Tensor loss_sum;  // scalar float32, differentiable: sum of -log p over positions with target > 0
-  at::Tensor z_sum;     // scalar float32, no gradient: sum of (log Z)^2 over the same positions
-  at::Tensor correct;   // scalar int64: positions whose argmax is the target
+  at::Tensor
+      loss_sum;      // scalar float32, differentiable: sum of -log p over positions with target > 0
+  at::Tensor z_sum;  // scalar float32, no gradient: sum of (log Z)^2 over the same positions
+  at::Tensor correct;          // scalar int64: positions whose argmax is the target
   at::Tensor token_log_probs;  // [N] float32, no gradient; 0 where the target is padding
 };
 /// Cross-entropy over the vocabulary without [N, V] in memory: hidden [N, D] times table [V, D]
-/// transposed, scaled by `scale`, in chunks of rows that backward computes again. targets [N] int64,
-/// 0 = padding, ignored. Backward through loss_sum carries the gradient of loss_sum + z_weight *
-/// z_sum, so `z_weight`, the factor of z_sum in the total loss, is given here.
-/// Throws (TORCH_CHECK) on targets outside [0, V).
+/// transposed, scaled by `scale`, in chunks of rows that backward computes again. targets [N]
+/// int64, 0 = padding, ignored. Backward through loss_sum carries the gradient of loss_sum +
+/// z_weight * z_sum, so `z_weight`, the factor of z_sum in the total loss, is given here. Throws
+/// (TORCH_CHECK) on targets outside [0, V).
 CrossEntropyResult cross_entropy(const at::Tensor& hidden, Parameter& table,
                                  const at::Tensor& targets, double scale, double z_weight);
 

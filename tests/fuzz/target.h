@@ -1,7 +1,6 @@
 // What all fuzz targets share. A target is one file NAME_fuzz.cpp with LLVMFuzzerTestOneInput: one
 // input, which the reader under test must read soundly or refuse with an Error. Two drivers run it:
-// libFuzzer
-// (`make fuzz`), and driver.cpp as a test.
+// libFuzzer (`make fuzz`), and driver.cpp as a test.
 #pragma once
 
 #include <cstdint>

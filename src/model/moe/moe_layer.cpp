@@ -1,9 +1,6 @@
 #include "model/moe/moe_layer.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
-#include <cmath>
 
 #include "base/hash.h"
 #include "base/profile.h"
@@ -13,72 +10,6 @@
 #include "ops/parameter_bridge.h"
 
 namespace switchyard {
-namespace {
-
-// What measure() reads: logits and probabilities [T, E], float32.
-struct Measured {
-  const RoutingPlan& plan;
-  const float* logits;
-  const float* probabilities;
-  const int64_t* expert;
-  const bool* kept;
-};
-
-/// Sums over tokens begin .. end. log Z comes from the most probable expert: log p = h - log Z.
-RoutingStats measure_tokens(const Measured& in, int64_t begin, int64_t end) {
-  const int64_t experts = in.plan.num_experts, choices = in.plan.num_choices;
-  RoutingStats stats;
-  stats.load.assign(static_cast<size_t>(experts), 0.0);
-  for (int64_t t = begin; t < end; ++t) {
-    const int64_t first = in.expert[t * choices];
-    if (first < 0) continue;
-    stats.tokens += 1;
-    stats.load[static_cast<size_t>(first)] += 1;
-    // A token is dropped when none of its choices was kept.
-    const bool* kept = in.kept + t * choices;
-    if (std::none_of(kept, kept + choices, [](bool k) { return k; })) stats.dropped += 1;
-    const float *h = in.logits + t * experts, *p = in.probabilities + t * experts;
-    float largest_h = h[0], largest_p = p[0], mean_logit = 0;
-#pragma omp simd reduction(max : largest_h, largest_p) reduction(+ : mean_logit)
-    for (int64_t e = 0; e < experts; ++e) {
-      largest_h = std::max(largest_h, h[e]);
-      largest_p = std::max(largest_p, p[e]);
-      mean_logit += p[e] * h[e];
-    }
-    const float log_z = largest_h - std::log(largest_p);
-    stats.entropy_sum += log_z - mean_logit;
-    stats.confidence_sum += p[first];
-    stats.router_z += log_z * log_z;
-  }
-  return stats;
-}
-
-/// One pass over logits and probabilities [T, E], in blocks that do not depend on the threads.
-RoutingStats measure(const std::string& layer, const RoutingPlan& plan, const at::Tensor& logits,
-                     const at::Tensor& probabilities) {
-  constexpr int64_t kBlock = 512;
-  const at::Tensor wide_logits = logits.detach().to(at::kFloat).contiguous();
-  const at::Tensor wide_probabilities = probabilities.detach().to(at::kFloat).contiguous();
-  const Measured in{plan, wide_logits.const_data_ptr<float>(),
-                    wide_probabilities.const_data_ptr<float>(),
-                    plan.expert.const_data_ptr<int64_t>(), plan.kept.const_data_ptr<bool>()};
-  std::vector<RoutingStats> blocks(static_cast<size_t>((plan.num_tokens + kBlock - 1) / kBlock));
-  at::parallel_for(0, static_cast<int64_t>(blocks.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b) {
-      blocks[static_cast<size_t>(b)] =
-          measure_tokens(in, b * kBlock, std::min((b + 1) * kBlock, plan.num_tokens));
-    }
-  });
-  RoutingStats stats;
-  stats.load.assign(static_cast<size_t>(plan.num_experts), 0.0);
-  for (const RoutingStats& block : blocks) stats += block;
-  stats.layer = layer;
-  stats.calls = 1;
-  stats.router_z = stats.tokens > 0 ? stats.router_z / stats.tokens : 0.0;
-  return stats;
-}
-
-}  // namespace
 
 MoeLayer::MoeLayer(ParameterSet& parameters, const std::string& prefix, const std::string& layer,
                    const ModelConfig& config, const ExpertShape& shape)
@@ -92,9 +23,8 @@ MoeLayer::MoeLayer(ParameterSet& parameters, const std::string& prefix, const st
       router_(kind_.make(config)) {
   const int64_t experts = config_.num_experts;
   if (kind_.learned) {
-    classifier_ =
-        &parameters.create(prefix + ".router.classifier.weight", {experts, config.d_model},
-                           router_init(config));
+    classifier_ = &parameters.create(prefix + ".router.classifier.weight",
+                                     {experts, config.d_model}, router_init(config));
     if (parameters.precision() == Precision::kBfloat16Selective) {
       classifier_->set_compute_type(at::kFloat);
     }
@@ -106,8 +36,8 @@ MoeLayer::MoeLayer(ParameterSet& parameters, const std::string& prefix, const st
   }
   const int64_t last_input = wi_ ? shape.inner : config.d_model;
   wo_ = &parameters.create(prefix + ".experts." + shape.last + ".weight",
-                           {experts, shape.output, last_input},
-                           scaled_init(config, last_input), experts);
+                           {experts, shape.output, last_input}, scaled_init(config, last_input),
+                           experts);
 }
 
 at::Tensor MoeLayer::explored(const MoeInput& input, const at::Tensor& tokens) const {
@@ -176,7 +106,7 @@ void MoeLayer::route(const MoeInput& input, const at::Tensor& tokens, MoeOutput&
     output.balance = at::zeros({}, type);
   }
   if (config_.z_loss > 0) output.router_z = router_z_loss(logits, routing.valid);
-  output.stats = measure(layer_, output.plan, logits, probabilities);
+  output.stats = measure_routing(layer_, output.plan, logits, probabilities);
   output.stats.balance = output.balance.item<double>();
 }
 

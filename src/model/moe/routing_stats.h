@@ -23,6 +23,11 @@ struct RoutingStats {
   double dropped_share() const { return tokens > 0 ? dropped / tokens : 0.0; }
 };
 
+/// Of a router's logits and probabilities [T, E]: one pass over both, on the threads of the pool;
+/// the same to the bit for any number of them.
+RoutingStats measure_routing(const std::string& layer, const RoutingPlan& plan,
+                             const at::Tensor& logits, const at::Tensor& probabilities);
+
 /// Of a router without probabilities: tokens, load and dropped ones; its choices are certain.
 RoutingStats count_places(const std::string& layer, const RoutingPlan& plan);
 
