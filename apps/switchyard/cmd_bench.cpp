@@ -111,7 +111,8 @@ void run(const BenchCommand& command, int threads) {
     name = command.recipe;
     options.input_length = recipe.data.input_length;
     options.target_length = span_lengths(recipe.data.input_length, recipe.data.noise_density,
-                                         recipe.data.mean_span_length).targets;
+                                         recipe.data.mean_span_length)
+                                .targets;
   } else {
     recipe.apply(command.overrides);
   }
@@ -140,7 +141,8 @@ void add_bench_command(CLI::App& app, const GlobalOptions& global) {
                    "64 x 128/29; base8: Switch-Base with 8 experts, batch 4 x 512/128")
       ->check(CLI::IsMember({"mini", "small", "base8"}))
       ->option_text("NAME=mini");
-  command->add_option("--recipe", state->recipe, "Model, optimizer and batch of this recipe instead")
+  command
+      ->add_option("--recipe", state->recipe, "Model, optimizer and batch of this recipe instead")
       ->option_text("FILE");
   command->add_option("--set", state->overrides, "Override a key of the recipe or shape")
       ->option_text("KEY=VALUE...");

@@ -41,8 +41,7 @@ Recipe recipe_of(const std::string& model_directory) {
 void check_tokenizer(const EvaluationStream& stream, const std::string& folder,
                      const std::string& model_directory) {
   const std::string own = model_directory + "/spiece.model";
-  if (!std::filesystem::exists(own) ||
-      to_hex(hash64(read_file(own))) == stream.tokenizer_hash()) {
+  if (!std::filesystem::exists(own) || to_hex(hash64(read_file(own))) == stream.tokenizer_hash()) {
     return;
   }
   throw usage_error("the data was prepared with another tokenizer than the model's", folder,
@@ -74,14 +73,11 @@ void run(const EvalCommand& command, int threads) {
     all += result;
   }
   if (command.json) {
-    nlohmann::ordered_json object = {{"model", directory},
-                                     {"nlp", all.nlp()},
-                                     {"accuracy", all.accuracy()},
-                                     {"targets", all.cross_entropy.count},
-                                     {"sequences", all.sequences},
-                                     {"input_length", config.input_length},
-                                     {"seconds", all.seconds},
-                                     {"sources", sources}};
+    nlohmann::ordered_json object = {
+        {"model", directory},         {"nlp", all.nlp()},
+        {"accuracy", all.accuracy()}, {"targets", all.cross_entropy.count},
+        {"sequences", all.sequences}, {"input_length", config.input_length},
+        {"seconds", all.seconds},     {"sources", sources}};
     fmt::print("{}\n", object.dump());
     return;
   }

@@ -54,16 +54,16 @@ void run(const TrainCommand& command, int threads) {
     return;
   }
   if (command.recipe.empty()) {
-    throw usage_error("no recipe", "--recipe",
-                      "name one; `switchyard train --print-recipe > recipe.toml` makes one to start from");
+    throw usage_error(
+        "no recipe", "--recipe",
+        "name one; `switchyard train --print-recipe > recipe.toml` makes one to start from");
   }
   if (command.run_directory.empty()) {
     throw usage_error("no run directory", "--run-dir", "name a directory to make");
   }
   prepare_process(threads);
   install_stop_handlers();
-  const TrainSummary summary =
-      train(recipe, {command.run_directory, threads, SWITCHYARD_VERSION});
+  const TrainSummary summary = train(recipe, {command.run_directory, threads, SWITCHYARD_VERSION});
   if (command.json) {
     fmt::print("{}\n", to_json(summary).dump());
   } else {
@@ -75,8 +75,8 @@ void run(const TrainCommand& command, int threads) {
 }  // namespace
 
 void add_train_command(CLI::App& app, const GlobalOptions& global) {
-  CLI::App* command = app.add_subcommand(
-      "train", "Train as a recipe says; go on with a run that was cut off");
+  CLI::App* command =
+      app.add_subcommand("train", "Train as a recipe says; go on with a run that was cut off");
   auto state = std::make_shared<TrainCommand>();
   command->add_option("--recipe", state->recipe, "Recipe, a TOML file")->option_text("FILE");
   command->add_option("--set", state->overrides, "Override a key of the recipe: section.key=value")

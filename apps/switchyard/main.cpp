@@ -1,5 +1,5 @@
-// The program `switchyard`: parses the command line, runs one subcommand, turns errors into one line
-// on stderr and an exit code: 0 done, 2 usage or bad input, 3 damaged data, 1 anything else.
+// The program `switchyard`: parses the command line, runs one subcommand, turns errors into one
+// line on stderr and an exit code: 0 done, 2 usage or bad input, 3 damaged data, 1 anything else.
 #include "commands.h"
 
 #include <cerrno>
@@ -20,15 +20,9 @@ namespace switchyard {
 namespace {
 
 constexpr auto kCommands = {
-    add_tokenizer_command,
-    add_prepare_command,
-    add_train_command,
-    add_eval_command,
-    add_score_command,
-    add_generate_command,
-    add_report_command,
-    add_inspect_command,
-    add_bench_command,
+    add_tokenizer_command, add_prepare_command, add_train_command,
+    add_eval_command,      add_score_command,   add_generate_command,
+    add_report_command,    add_inspect_command, add_bench_command,
 };
 
 int report(const Error& error) {
@@ -82,8 +76,7 @@ void add_global_options(CLI::App& app, GlobalOptions& global) {
                                                   {"error", LogLevel::kError},
                                                   {"off", LogLevel::kOff}};
   app.add_option_function<std::string>(
-         "--log-level",
-         [levels](const std::string& name) { set_log_level(levels.at(name)); },
+         "--log-level", [levels](const std::string& name) { set_log_level(levels.at(name)); },
          "What to log on stderr: debug, info, warning, error or off")
       ->check(CLI::IsMember(levels))
       ->option_text("LEVEL")
@@ -91,8 +84,9 @@ void add_global_options(CLI::App& app, GlobalOptions& global) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Trains, evaluates and runs Switch Transformers: T5-like models with sparse experts.",
-               "switchyard");
+  CLI::App app(
+      "Trains, evaluates and runs Switch Transformers: T5-like models with sparse experts.",
+      "switchyard");
   app.require_subcommand(1);
   app.fallthrough();  // global options may follow the subcommand
   app.failure_message(CLI::FailureMessage::simple);

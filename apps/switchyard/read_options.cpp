@@ -13,8 +13,9 @@ void add_read_options(CLI::App& command, ReadOptions& options) {
       ->check(CLI::IsMember({"auto", "text", "jsonl"}))
       ->option_text("NAME=auto");
   command
-      .add_option("--documents", options.documents,
-                  "What a document of plain text is: paragraph (a blank line ends it), line or file")
+      .add_option(
+          "--documents", options.documents,
+          "What a document of plain text is: paragraph (a blank line ends it), line or file")
       ->check(CLI::IsMember({"paragraph", "line", "file"}))
       ->option_text("NAME=paragraph");
   command.add_option("--text-key", options.text_key, "Key of the text in a line of jsonl")

@@ -20,8 +20,8 @@ namespace switchyard {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
 using testing::error_of;
+using ::testing::HasSubstr;
 using testing::SmallDisk;
 using testing::TemporaryFolder;
 

@@ -2,8 +2,8 @@
 // profiles; a Profiler collects those of the thread that made it.
 //
 //   Profiler profiler;
-//   train_step(...);                        // inside: const ProfileScope scope("attention forward");
-//   for (const ProfileEntry& entry : profiler.entries()) ...
+//   train_step(...);                        // inside: const ProfileScope scope("attention
+//   forward"); for (const ProfileEntry& entry : profiler.entries()) ...
 #pragma once
 
 #include <chrono>

@@ -13,10 +13,10 @@ struct InputFile {
   uint64_t bytes = 0;  // size on disk, 0 where unknown
 };
 
-/// Files in the order given, folders with all below them sorted by path. In folders only .txt, .text,
-/// .jsonl and .ndjson count, each also with .gz, .dz or .zst; a file named by itself may be called
-/// anything. `format`: "text", "jsonl" or "auto" (by the name). Throws Error(kUsage) for an input
-/// that is missing or a folder without such files.
+/// Files in the order given, folders with all below them sorted by path. In folders only .txt,
+/// .text, .jsonl and .ndjson count, each also with .gz, .dz or .zst; a file named by itself may be
+/// called anything. `format`: "text", "jsonl" or "auto" (by the name). Throws Error(kUsage) for an
+/// input that is missing or a folder without such files.
 std::vector<InputFile> find_input_files(const std::vector<std::string>& inputs,
                                         const std::string& format = "auto");
 

@@ -24,15 +24,15 @@ struct Manifest {
   static constexpr const char* kTokenizerName = "spiece.model";
   static constexpr int64_t kVersion = 1;
 
-  std::string split;           // "train" or "validation"
+  std::string split;  // "train" or "validation"
   double validation_share = 0;
   uint64_t split_seed = 0;
   std::string tokenizer_hash;
-  int32_t vocab_size = 0;      // ids in the shards are below
-  int32_t token_bytes = 2;     // 2 (uint16) or 4 (uint32), little endian
+  int32_t vocab_size = 0;              // ids in the shards are below
+  int32_t token_bytes = 2;             // 2 (uint16) or 4 (uint32), little endian
   uint64_t tokens = 0, documents = 0;  // sums over the shards
   std::vector<std::string> sources;
-  ReadCounts read;             // of all input, before the split
+  ReadCounts read;  // of all input, before the split
   std::vector<ShardEntry> shards;
 
   std::string to_json() const;

@@ -41,8 +41,8 @@ TEST(Mixture, SharesHoldAtEveryMoment) {
 TEST(Mixture, SeedMovesThePattern) {
   int differing = 0;
   for (uint64_t i = 0; i < 1000; ++i) {
-    differing += MixtureSchedule({1, 1, 1}, 1).at(i).source !=
-                 MixtureSchedule({1, 1, 1}, 2).at(i).source;
+    differing +=
+        MixtureSchedule({1, 1, 1}, 1).at(i).source != MixtureSchedule({1, 1, 1}, 2).at(i).source;
   }
   EXPECT_GT(differing, 0);
 }

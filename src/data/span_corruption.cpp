@@ -66,9 +66,9 @@ SpanLengths span_lengths(int64_t input_length, double noise_density, double mean
   while (lengths_of(raw + 1, noise_density, mean_span_length).inputs <= input_length) ++raw;
   const SpanLengths lengths = lengths_of(raw, noise_density, mean_span_length);
   if (lengths.spans > kNumSentinels) {
-    throw usage_error(format("{} hidden spans a sequence, but only {} sentinels", lengths.spans,
-                             kNumSentinels),
-                      where, "lower input_length or noise_density, or raise mean_span_length");
+    throw usage_error(
+        format("{} hidden spans a sequence, but only {} sentinels", lengths.spans, kNumSentinels),
+        where, "lower input_length or noise_density, or raise mean_span_length");
   }
   return lengths;
 }

@@ -22,8 +22,8 @@ struct SpanLengths {
 
 /// The longest raw text whose corrupted inputs fit in `input_length` (`random_spans_helper`):
 /// 512 -> raw 568, targets 114; 256 -> 284, 58; 128 -> 141, 29; 64 -> 70, 14. For some lengths
-/// `inputs` comes out a token or two below `input_length`. Throws Error(kUsage) if it takes more spans
-/// than there are sentinels or if nothing is left to corrupt.
+/// `inputs` comes out a token or two below `input_length`. Throws Error(kUsage) if it takes more
+/// spans than there are sentinels or if nothing is left to corrupt.
 SpanLengths span_lengths(int64_t input_length, double noise_density, double mean_span_length);
 
 /// 1 where a token is hidden, for `length` >= 2 tokens: hidden and shown tokens are each cut into

@@ -15,7 +15,8 @@ constexpr uint64_t kEpochShift = 1;             // second key of kRandomShuffle;
 
 std::vector<PreparedData> open_sources(const WeightedPaths& paths) {
   if (paths.empty()) {
-    throw usage_error("no training data", "data.train", "name a folder made by `switchyard prepare`");
+    throw usage_error("no training data", "data.train",
+                      "name a folder made by `switchyard prepare`");
   }
   std::vector<PreparedData> sources;
   for (const auto& [path, weight] : paths) {
@@ -37,9 +38,9 @@ std::vector<double> weights_of(const WeightedPaths& paths) {
 
 void check_length(const PreparedData& data, const SpanLengths& lengths) {
   if (data.num_tokens() >= static_cast<uint64_t>(lengths.raw)) return;
-  throw usage_error(format("{} tokens do not fill one sequence of {}", data.num_tokens(),
-                           lengths.raw),
-                    data.folder(), "prepare more text or lower data.input_length");
+  throw usage_error(
+      format("{} tokens do not fill one sequence of {}", data.num_tokens(), lengths.raw),
+      data.folder(), "prepare more text or lower data.input_length");
 }
 
 TokenBatch empty_batch(const SpanLengths& lengths, uint64_t first, int64_t count) {

@@ -37,7 +37,7 @@ struct AdafactorUpdate {
   double clip_threshold;  // largest root mean square of an update before `rate`
   bool scale_parameter;   // rate relative to the root mean square of the matrix, at least 1e-3
   double rate, decay;
-  double momentum;        // weight of the old mean
+  double momentum;  // weight of the old mean
 };
 
 struct OptimizerUpdateTable {

@@ -13,7 +13,7 @@ struct Batch {
   // other only within equal numbers; 0 = padding.
   at::Tensor encoder_segments;  // [B, S] int64
   at::Tensor decoder_segments;  // [B, T] int64
-  int64_t first_sequence = 0;   // index of row 0 in the global batch: keys random numbers and groups
+  int64_t first_sequence = 0;  // index of row 0 in the global batch: keys random numbers and groups
 
   int64_t num_sequences() const { return encoder_ids.size(0); }
 };

@@ -83,7 +83,8 @@ void MoeConfig::list_fields(FieldList& f) {
            "top2: when the second expert is used");
   f.number("second_threshold", &second_threshold, 1e-9, 1, "top2: gate that is surely enough");
   f.integer("ntlb_top_k", &ntlb_top_k, 1, 1 << 20, "ntlb: experts that a token tries");
-  f.choice("hash", &hash, {"balanced", "plain"}, "hash: equally many ids per expert, or as it falls");
+  f.choice("hash", &hash, {"balanced", "plain"},
+           "hash: equally many ids per expert, or as it falls");
   f.number("balance_loss", &balance_loss, 0, 1e3, "factor of the load-balancing loss (alpha)");
   f.number("z_loss", &z_loss, 0, 1e3, "factor of the router z-loss");
   f.choice("exploration", &exploration, {"jitter", "argmax", "sample", "input_dropout"},

@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "model/parameter_set.h"
 #include "model/encoder_decoder.h"
+#include "model/parameter_set.h"
 
 namespace switchyard {
 namespace {

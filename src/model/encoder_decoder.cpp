@@ -21,10 +21,10 @@ namespace {
 struct Pass {
   const ForwardOptions* options;
   int64_t first_sequence;
-  at::Tensor segments;                             // of this stack
-  at::Tensor memory, memory_segments;              // decoder only: the encoder's output
-  at::Tensor offset_bias;                          // [H, 2S - 1], shared by the stack's blocks
-  at::Tensor ids;                                  // of this stack
+  at::Tensor segments;                 // of this stack
+  at::Tensor memory, memory_segments;  // decoder only: the encoder's output
+  at::Tensor offset_bias;              // [H, 2S - 1], shared by the stack's blocks
+  at::Tensor ids;                      // of this stack
   StackRouterLosses losses;
   std::vector<RoutingStats> routing;
 };
@@ -135,8 +135,9 @@ class Block {
 
   static MoeInput moe_input(const at::Tensor& x, const Pass& pass) {
     const ForwardOptions& options = *pass.options;
-    return {x, pass.segments, pass.first_sequence, options.training, options.seed, options.step,
-            pass.ids};
+    return {
+        x,       pass.segments, pass.first_sequence, options.training, options.seed, options.step,
+        pass.ids};
   }
 
   static at::Tensor recorded(MoeOutput output, Pass& pass) {
@@ -204,10 +205,9 @@ struct EncoderDecoder::Implementation {
                 placements(c.expert_attention_encoder_layers(), c.sparse_encoder_layers()), false),
         decoder(parameters, "decoder", c,
                 placements(c.expert_attention_decoder_layers(), c.sparse_decoder_layers()), true),
-        output(c.tie_embeddings
-                   ? shared
-                   : &parameters.create("lm_head.weight", {c.vocab_size, c.d_model},
-                                        scaled_init(c, c.d_model))) {}
+        output(c.tie_embeddings ? shared
+                                : &parameters.create("lm_head.weight", {c.vocab_size, c.d_model},
+                                                     scaled_init(c, c.d_model))) {}
 
   /// T5 scales the decoder's output only when the output layer is the embedding.
   double output_scale() const {
@@ -275,11 +275,10 @@ ModelOutput EncoderDecoder::forward(const Batch& batch, const ForwardOptions& op
   Pass encoder = encoder_pass(batch, options);
   const at::Tensor memory = model.encoder.forward(batch.encoder_ids, *model.shared, encoder);
   Pass decoder = decoder_pass(batch, memory, options);
-  const at::Tensor hidden =
-      model.decoder.forward(batch.decoder_input_ids, *model.shared, decoder);
-  const auto loss = ops::cross_entropy(hidden.reshape({-1, hidden.size(-1)}), *model.output,
-                                       batch.targets.reshape(-1), model.output_scale(),
-                                       options.logit_z_loss);
+  const at::Tensor hidden = model.decoder.forward(batch.decoder_input_ids, *model.shared, decoder);
+  const auto loss =
+      ops::cross_entropy(hidden.reshape({-1, hidden.size(-1)}), *model.output,
+                         batch.targets.reshape(-1), model.output_scale(), options.logit_z_loss);
   ModelOutput output;
   const auto count = batch.targets.gt(0).sum().item<double>();
   output.loss_sum = loss.loss_sum;

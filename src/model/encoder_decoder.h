@@ -18,23 +18,23 @@ namespace switchyard {
 /// What a forward pass depends on besides weights and batch. Random numbers are keyed by
 /// (seed, step, layer, global token), never by a hidden state.
 struct ForwardOptions {
-  bool training = false;     // dropout, jitter and the training capacity factor
+  bool training = false;  // dropout, jitter and the training capacity factor
   uint64_t seed = 1;
   uint64_t step = 0;
-  double logit_z_loss = 0.0; // factor of the vocabulary's (log Z)^2 in the loss
+  double logit_z_loss = 0.0;  // factor of the vocabulary's (log Z)^2 in the loss
 };
 
 struct ModelOutput {
   // Differentiable float32 scalars. Total loss of a batch of N real targets:
   //   loss_sum / N + auxiliary
-  at::Tensor loss_sum;    // cross-entropy in nats summed over real targets (backward carries the
-                          // logit z-loss too)
-  at::Tensor auxiliary;   // balance and router z-losses times their factors, over layers by the
-                          // profile (paper: summed)
-  LossSum cross_entropy;  // the same number as loss_sum, for logs; NLP = -mean()
-  LossSum logit_z;        // (log Z)^2 over real targets
-  LossSum correct;        // targets predicted by argmax
-  double balance_loss = 0;   // the balance part of `auxiliary`
+  at::Tensor loss_sum;      // cross-entropy in nats summed over real targets (backward carries the
+                            // logit z-loss too)
+  at::Tensor auxiliary;     // balance and router z-losses times their factors, over layers by the
+                            // profile (paper: summed)
+  LossSum cross_entropy;    // the same number as loss_sum, for logs; NLP = -mean()
+  LossSum logit_z;          // (log Z)^2 over real targets
+  LossSum correct;          // targets predicted by argmax
+  double balance_loss = 0;  // the balance part of `auxiliary`
   double router_z_loss = 0;
   std::vector<RoutingStats> routing;  // one per routed layer in the order of the forward pass
 };
@@ -51,10 +51,10 @@ class EncoderDecoder {
   ModelOutput forward(const Batch& batch, const ForwardOptions& options);
 
   /// For decoding and scoring. Hidden states are after the final norm.
-  at::Tensor encode(const Batch& batch, const ForwardOptions& options);           // [B, S, D]
+  at::Tensor encode(const Batch& batch, const ForwardOptions& options);  // [B, S, D]
   at::Tensor decode(const Batch& batch, const at::Tensor& encoder_hidden,
-                    const ForwardOptions& options);                               // [B, T, D]
-  at::Tensor logits(const at::Tensor& hidden);  // [..., D] -> [..., V], float32
+                    const ForwardOptions& options);  // [B, T, D]
+  at::Tensor logits(const at::Tensor& hidden);       // [..., D] -> [..., V], float32
 
   const ModelConfig& config() const;
   ParameterSet& parameters();

@@ -28,7 +28,8 @@ at::Tensor ids(int64_t rows, int64_t columns, uint64_t seed) {
   const RandomStream stream(seed, kRandomTest);
   at::Tensor t = at::empty({rows, columns}, at::kLong);
   for (int64_t i = 0; i < t.numel(); ++i) {
-    t.mutable_data_ptr<int64_t>()[i] = 3 + static_cast<int64_t>(stream.below(static_cast<uint64_t>(i), 26));
+    t.mutable_data_ptr<int64_t>()[i] =
+        3 + static_cast<int64_t>(stream.below(static_cast<uint64_t>(i), 26));
   }
   return t;
 }
@@ -104,7 +105,8 @@ TEST(EncoderDecoder, MicroBatchesGiveTheSameGradient) {
     return result;
   };
   const auto one = gradients(4), two = gradients(2);
-  for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::allclose(one[i], two[i], 1e-9, 1e-12)) << i;
+  for (size_t i = 0; i < one.size(); ++i)
+    EXPECT_TRUE(at::allclose(one[i], two[i], 1e-9, 1e-12)) << i;
 }
 
 // Both kinds of routed layers of a block count in the losses and have statistics of their own.
@@ -172,7 +174,8 @@ TEST(EncoderDecoder, PaddingChangesNothingForRealTokens) {
   const at::Tensor padded_encoder = at::constant_pad_nd(encoder, {0, 5});
   const at::Tensor padded_targets = at::constant_pad_nd(targets, {0, 4});
   const double plain = model.forward(make_batch(encoder, targets), options).cross_entropy.sum;
-  const double padded = model.forward(make_batch(padded_encoder, padded_targets), options).cross_entropy.sum;
+  const double padded =
+      model.forward(make_batch(padded_encoder, padded_targets), options).cross_entropy.sum;
   EXPECT_NEAR(plain, padded, 1e-4);
 }
 
@@ -226,7 +229,8 @@ TEST(EncoderDecoder, InitializationHasTheStatedScale) {
   config.init_scale = 0.1;
   EncoderDecoder model(config, Precision::kFloat32);
   model.parameters().initialize(1);
-  const at::Tensor wi = model.parameters().find("encoder.block.1.layer.1.mlp.experts.wi.weight")->value();
+  const at::Tensor wi =
+      model.parameters().find("encoder.block.1.layer.1.mlp.experts.wi.weight")->value();
   const double sigma = std::sqrt(0.1 / 64);
   EXPECT_NEAR(wi.std().item<double>(), 0.880 * sigma, 0.01 * sigma);
   EXPECT_LE(wi.abs().max().item<double>(), 2 * sigma * 1.0001);

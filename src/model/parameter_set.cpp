@@ -10,10 +10,13 @@ namespace {
 
 at::ScalarType compute_type(Precision precision) {
   switch (precision) {
-    case Precision::kFloat32: return at::kFloat;
-    case Precision::kFloat64: return at::kDouble;
+    case Precision::kFloat32:
+      return at::kFloat;
+    case Precision::kFloat64:
+      return at::kDouble;
     case Precision::kBfloat16Selective:
-    case Precision::kBfloat16: return at::kBFloat16;
+    case Precision::kBfloat16:
+      return at::kBFloat16;
   }
   return at::kFloat;
 }

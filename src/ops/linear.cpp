@@ -60,9 +60,7 @@ class Embedding : public torch::autograd::Function<Embedding> {
 
 }  // namespace
 
-at::Tensor linear(const at::Tensor& x, Parameter& w) {
-  return Linear::apply(x, w.value(), &w);
-}
+at::Tensor linear(const at::Tensor& x, Parameter& w) { return Linear::apply(x, w.value(), &w); }
 
 at::Tensor embedding(const at::Tensor& ids, Parameter& table) {
   return Embedding::apply(ids, table.value(), &table);

@@ -267,7 +267,8 @@ TEST_P(ExpertFeedForward, EqualsTheReference) {
   }
 }
 
-// The squares that bfloat16 products count along, for the gradient norm; not of a sum of two passes.
+// The squares that bfloat16 products count along, for the gradient norm; not of a sum of two
+// passes.
 TEST_P(ExpertFeedForward, CountsTheSquaresOfItsGradients) {
   const ExpertCase& c = GetParam();
   RoutingPlan plan = some_plan(c.tokens, c.experts, c.choices, 12);

@@ -46,8 +46,8 @@ class Parameter {
   /// Undefined until the first gradient, or after clear_gradient().
   at::Tensor gradient() const { return has_gradient_ ? gradient_ : at::Tensor(); }
   void clear_gradient() { has_gradient_ = false; }
-  /// Sum of squares of the gradient, where the op that wrote it counted along; empty after any other
-  /// write. Saves the gradient norm a pass over memory.
+  /// Sum of squares of the gradient, where the op that wrote it counted along; empty after any
+  /// other write. Saves the gradient norm a pass over memory.
   std::optional<double> gradient_squares() const { return gradient_squares_; }
   /// For that op, after gradient_for_writing().
   void set_gradient_squares(double sum) { gradient_squares_ = sum; }

@@ -9,8 +9,8 @@
 
 namespace switchyard {
 
-/// The parameter's compute copy as a differentiable tensor: its gradient is added to the parameter's
-/// buffer. With it any plain LibTorch op works on parameters.
+/// The parameter's compute copy as a differentiable tensor: its gradient is added to the
+/// parameter's buffer. With it any plain LibTorch op works on parameters.
 at::Tensor as_tensor(Parameter& parameter);
 
 /// Inside an autograd function whose backward writes a parameter's gradient itself. Pass

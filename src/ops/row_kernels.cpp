@@ -7,7 +7,9 @@ namespace switchyard::rows {
 namespace {
 
 // bfloat16 as bits, so that loops turn into integer vector code.
-inline float widen(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+inline float widen(uint16_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
 
 // Round to nearest even. A NaN's payload may round away into infinity only if it sits in the lowest
 // bits; the canonical NaNs that arithmetic makes stay NaN.

@@ -1,5 +1,6 @@
-// Row-wise loops of the expert dispatch, one pass each, for float, double and bfloat16 rows of equal
-// width. Compiled for several instruction sets, chosen at load time. Thread-safe on distinct rows.
+// Row-wise loops of the expert dispatch, one pass each, for float, double and bfloat16 rows of
+// equal width. Compiled for several instruction sets, chosen at load time. Thread-safe on distinct
+// rows.
 #pragma once
 
 #include <c10/util/BFloat16.h>
@@ -26,8 +27,8 @@ void gather_scaled(const c10::BFloat16* upstream, const c10::BFloat16* y, const 
                    const int64_t* index, int64_t count, int64_t width, c10::BFloat16* scaled,
                    float* dot);
 
-/// to[i] = from[i] for i < count, and the sum of their squares (in float32 over 512 elements, then in
-/// double).
+/// to[i] = from[i] for i < count, and the sum of their squares (in float32 over 512 elements, then
+/// in double).
 double widen_and_square(const c10::BFloat16* from, int64_t count, float* to);
 
 }  // namespace switchyard::rows

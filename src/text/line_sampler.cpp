@@ -8,9 +8,8 @@ namespace switchyard {
 namespace {
 
 bool is_blank(std::string_view line) {
-  return std::all_of(line.begin(), line.end(), [](char c) {
-    return static_cast<uint8_t>(c) <= 0x20 || c == 0x7F;
-  });
+  return std::all_of(line.begin(), line.end(),
+                     [](char c) { return static_cast<uint8_t>(c) <= 0x20 || c == 0x7F; });
 }
 
 }  // namespace

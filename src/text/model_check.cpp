@@ -28,13 +28,19 @@ class ProtoReader {
     field.number = tag >> 3;
     uint64_t size = 0;
     switch (tag & 7) {
-      case 0: return read_varint(&size) ? std::optional(field) : std::nullopt;
-      case 1: size = 8; break;
+      case 0:
+        return read_varint(&size) ? std::optional(field) : std::nullopt;
+      case 1:
+        size = 8;
+        break;
       case 2:
         if (!read_varint(&size)) return std::nullopt;
         break;
-      case 5: size = 4; break;
-      default: return std::nullopt;
+      case 5:
+        size = 4;
+        break;
+      default:
+        return std::nullopt;
     }
     if (size > rest_.size()) return std::nullopt;
     if ((tag & 7) == 2) field.bytes = rest_.substr(0, size);

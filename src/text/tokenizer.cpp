@@ -85,7 +85,8 @@ struct Tokenizer::Parts {
   }
 
   /// Appends the text of pieces that follow other text (`continues`) or start it.
-  void decode_plain(std::vector<std::string_view>& pieces, bool continues, std::string& text) const {
+  void decode_plain(std::vector<std::string_view>& pieces, bool continues,
+                    std::string& text) const {
     if (pieces.empty()) return;
     if (continues) pieces.insert(pieces.begin(), kMark);
     std::string part;
@@ -99,9 +100,10 @@ struct Tokenizer::Parts {
   void check_ids() {
     if (processor.pad_id() != kPadId || processor.eos_id() != kEosId ||
         processor.unk_id() != kUnknownId) {
-      throw usage_error(format("special ids are not T5's: pad {}, eos {}, unk {} instead of 0, 1, 2",
-                               processor.pad_id(), processor.eos_id(), processor.unk_id()),
-                        path, "make a model with `switchyard tokenizer train`");
+      throw usage_error(
+          format("special ids are not T5's: pad {}, eos {}, unk {} instead of 0, 1, 2",
+                 processor.pad_id(), processor.eos_id(), processor.unk_id()),
+          path, "make a model with `switchyard tokenizer train`");
     }
     num_pieces = processor.GetPieceSize();
     int32_t held = 0;

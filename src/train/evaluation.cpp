@@ -49,8 +49,7 @@ EvaluationResult evaluate(EncoderDecoder& model, const EvaluationStream& stream,
     result.sequences += tokens.num_sequences;
     if (progress) progress(result.sequences);
   }
-  result.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }
 

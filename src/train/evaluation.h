@@ -1,5 +1,5 @@
-// Held-out quality: negative log perplexity (NLP = -mean cross-entropy in nats per target, higher is
-// better; paper section 2.2) and accuracy of a model on a fixed stream of sequences.
+// Held-out quality: negative log perplexity (NLP = -mean cross-entropy in nats per target, higher
+// is better; paper section 2.2) and accuracy of a model on a fixed stream of sequences.
 #pragma once
 
 #include <cstdint>

@@ -17,8 +17,8 @@ double seconds_since(Clock::time_point start) {
 double best_rate(int64_t size, at::ScalarType type, double seconds) {
   const at::Tensor a = at::full({size, size}, 0.5, type), b = at::full({size, size}, 0.25, type);
   at::Tensor product = at::empty({size, size}, type);
-  const double flops = 2.0 * static_cast<double>(size) * static_cast<double>(size) *
-                       static_cast<double>(size);
+  const double flops =
+      2.0 * static_cast<double>(size) * static_cast<double>(size) * static_cast<double>(size);
   at::mm_out(product, a, b);  // makes the library's plan and touches the pages
   double best = 0;
   const Clock::time_point start = Clock::now();

@@ -5,8 +5,8 @@
 
 namespace switchyard {
 
-/// FLOP/s of LibTorch's plain matrix product of two squares, in bfloat16 for the bf16 precisions, else
-/// float32, on the threads set for LibTorch: the best of as many products as fit in `seconds`.
+/// FLOP/s of LibTorch's plain matrix product of two squares, in bfloat16 for the bf16 precisions,
+/// else float32, on the threads set for LibTorch: the best of as many products as fit in `seconds`.
 /// The squares are 2048 wide, or smaller on a machine that would take too long for one.
 double measure_gemm_rate(Precision precision, double seconds = 1.0);
 

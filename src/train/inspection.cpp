@@ -108,7 +108,8 @@ Report inspect_run(const std::string& directory, const InspectOptions& options) 
     report["verified"] = "all checksums";
   }
   if (steps.empty()) return report;
-  report["newest"] = inspect_model(checkpoint_path(directory, steps.back()), {.tensors = options.tensors});
+  report["newest"] =
+      inspect_model(checkpoint_path(directory, steps.back()), {.tensors = options.tensors});
   return report;
 }
 

@@ -13,8 +13,9 @@ LossSum loss_sum_of(const nlohmann::json& pair) {
 
 nlohmann::json exact_of(const RoutingStats& stats) {
   return {{"layer", stats.layer},
-          {"sums", {stats.tokens, stats.dropped, stats.entropy_sum, stats.confidence_sum,
-                    stats.balance, stats.router_z, stats.calls}},
+          {"sums",
+           {stats.tokens, stats.dropped, stats.entropy_sum, stats.confidence_sum, stats.balance,
+            stats.router_z, stats.calls}},
           {"load", stats.load}};
 }
 
@@ -22,8 +23,9 @@ RoutingStats routing_stats_of(const nlohmann::json& object) {
   RoutingStats stats;
   stats.layer = object.at("layer").get<std::string>();
   const auto sums = object.at("sums").get<std::vector<double>>();
-  double* const fields[] = {&stats.tokens,  &stats.dropped,  &stats.entropy_sum,
-                            &stats.confidence_sum, &stats.balance, &stats.router_z, &stats.calls};
+  double* const fields[] = {&stats.tokens,         &stats.dropped, &stats.entropy_sum,
+                            &stats.confidence_sum, &stats.balance, &stats.router_z,
+                            &stats.calls};
   for (size_t i = 0; i < std::size(fields); ++i) *fields[i] = sums.at(i);
   stats.load = object.at("load").get<std::vector<double>>();
   return stats;

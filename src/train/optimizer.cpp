@@ -117,7 +117,8 @@ class Adafactor : public Optimizer {
     for (Slot& slot : slots_) {
       if (!slot.parameter->gradient().defined()) continue;
       if (has_kernel(*slot.parameter)) {
-        updates_.push_back(kernel_update(config_, slot, steps_done_, learning_rate, gradient_scale));
+        updates_.push_back(
+            kernel_update(config_, slot, steps_done_, learning_rate, gradient_scale));
       } else {
         plain(config_, slot, steps_done_, learning_rate, gradient_scale);
       }

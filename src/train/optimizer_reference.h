@@ -14,7 +14,8 @@ inline void adamw(const OptimizerConfig& config, at::Tensor value, const at::Ten
   second.mul_(config.beta2).add_(gradient.square(), 1 - config.beta2);
   const double correction1 = 1 - std::pow(config.beta1, static_cast<double>(step));
   const double correction2 = 1 - std::pow(config.beta2, static_cast<double>(step));
-  const at::Tensor update = (first / correction1) / ((second / correction2).sqrt() + config.epsilon);
+  const at::Tensor update =
+      (first / correction1) / ((second / correction2).sqrt() + config.epsilon);
   value.mul_(1 - rate * decay).sub_(update, rate);
 }
 

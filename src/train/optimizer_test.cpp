@@ -46,7 +46,7 @@ class Twin {
                               part.size(0) >= 128 && part.size(1) >= 128;
         slots_.push_back({&parameter, m, part,
                           factored ? at::zeros({part.size(0)}, at::kDouble) : at::zeros_like(part),
-                          factored ? at::zeros({part.size(1)}, at::kDouble)
+                          factored                 ? at::zeros({part.size(1)}, at::kDouble)
                           : config.kind == "adamw" ? at::zeros_like(part)
                                                    : at::Tensor(),
                           config.momentum > 0 ? at::zeros_like(part) : at::Tensor()});
@@ -126,20 +126,20 @@ void expect_values(const at::Tensor& found, const std::vector<double>& expected)
 TEST(Optimizer, AdafactorByHand) {
   OptimizerConfig config;
   config.min_dim_factored = 2;
-  expect_values(three_small_steps(config), {1.0489305786145782, -1.985259366128341,
-                                            0.1627672056397029, 2.924183076646306});
+  expect_values(three_small_steps(config),
+                {1.0489305786145782, -1.985259366128341, 0.1627672056397029, 2.924183076646306});
   config.min_dim_factored = 128;
   config.scale_parameter = false;
-  expect_values(three_small_steps(config), {1.0125537956022161, -2.0152748889091945,
-                                            0.30832180978522156, 2.9505614476963147});
+  expect_values(three_small_steps(config),
+                {1.0125537956022161, -2.0152748889091945, 0.30832180978522156, 2.9505614476963147});
 }
 
 TEST(Optimizer, AdafactorWithMomentumByHand) {
   OptimizerConfig config;
   config.min_dim_factored = 2;
   config.momentum = 0.9;
-  expect_values(three_small_steps(config), {1.0006717154809985, -1.9828093683703012,
-                                            0.41621887647326306, 2.976386162217751});
+  expect_values(three_small_steps(config),
+                {1.0006717154809985, -1.9828093683703012, 0.41621887647326306, 2.976386162217751});
 }
 
 TEST(Optimizer, AdamWByHand) {
@@ -148,8 +148,8 @@ TEST(Optimizer, AdamWByHand) {
   config.beta2 = 0.99;
   config.epsilon = 1e-3;
   config.weight_decay = 0.2;
-  expect_values(three_small_steps(config), {0.96995457444406, -1.8926833048054172,
-                                            0.20643959368407414, 2.6920326068175955});
+  expect_values(three_small_steps(config),
+                {0.96995457444406, -1.8926833048054172, 0.20643959368407414, 2.6920326068175955});
 }
 
 TEST(Optimizer, AdamWMatchesReferenceInDouble) {
@@ -159,9 +159,7 @@ TEST(Optimizer, AdamWMatchesReferenceInDouble) {
   compare_with_reference(config);
 }
 
-TEST(Optimizer, AdafactorMatchesReferenceInDouble) {
-  compare_with_reference({});
-}
+TEST(Optimizer, AdafactorMatchesReferenceInDouble) { compare_with_reference({}); }
 
 TEST(Optimizer, AdafactorUnscaledWithDecayMatchesReference) {
   OptimizerConfig config;

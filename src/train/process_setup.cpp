@@ -18,9 +18,8 @@ void prepare_process(int threads) {
 
   at::set_num_threads(threads);
   // A setting of each thread's own. The pool's threads live on, so one visit to each is enough.
-  at::parallel_for(0, threads, 1, [](int64_t, int64_t) {
-    at::globalContext().setFlushDenormal(true);
-  });
+  at::parallel_for(0, threads, 1,
+                   [](int64_t, int64_t) { at::globalContext().setFlushDenormal(true); });
 }
 
 }  // namespace switchyard

@@ -17,9 +17,9 @@ constexpr int64_t kMaxSequences = int64_t{1} << 30;
 
 // Keys that a run may change when it goes on.
 constexpr std::array<std::string_view, 11> kFreeKeys = {
-    "data.validation",        "data.loader_threads",   "train.steps",
-    "train.log_every",        "train.evaluate_every",  "train.evaluate_sequences",
-    "train.checkpoint_every", "train.keep_checkpoints", "train.max_minutes",
+    "data.validation",        "data.loader_threads",        "train.steps",
+    "train.log_every",        "train.evaluate_every",       "train.evaluate_sequences",
+    "train.checkpoint_every", "train.keep_checkpoints",     "train.max_minutes",
     "train.tensorboard",      "train.micro_batch_sequences"};
 
 void set_all(FieldList& fields, const std::vector<std::string>& assignments) {
@@ -31,15 +31,16 @@ void check_batches(const Recipe& recipe, const std::string& where) {
   const int64_t micro = recipe.train.micro_batch();
   if (micro > batch || batch % micro != 0) {
     throw usage_error(format("train.micro_batch_sequences = {} does not divide "
-                             "train.batch_sequences = {}", micro, batch),
+                             "train.batch_sequences = {}",
+                             micro, batch),
                       where, "give a divisor of the batch, or 0 for the whole batch");
   }
   const int64_t group = routing_rules(recipe.model.moe).group_sequences;
   const bool one_group = micro == batch && batch <= group;
   if (recipe.model.moe.num_experts > 0 && !one_group && micro % group != 0) {
     throw usage_error(
-        format("model.moe.group_sequences = {} does not divide the {} sequences of {}", group, micro,
-               micro == batch ? "train.batch_sequences" : "train.micro_batch_sequences"),
+        format("model.moe.group_sequences = {} does not divide the {} sequences of {}", group,
+               micro, micro == batch ? "train.batch_sequences" : "train.micro_batch_sequences"),
         where, "a routing group is a fixed slice of the batch: give a divisor");
   }
 }
@@ -56,9 +57,9 @@ void warn_precision(const Recipe& recipe) {
 
 void check_available(const Recipe& recipe, const std::string& where) {
   if (recipe.objective.kind != "span_corruption") {
-    throw usage_error(format("objective.kind = \"{}\" is not available in this version",
-                             recipe.objective.kind),
-                      where, "use \"span_corruption\"");
+    throw usage_error(
+        format("objective.kind = \"{}\" is not available in this version", recipe.objective.kind),
+        where, "use \"span_corruption\"");
   }
   const MeshConfig& mesh = recipe.mesh;
   if (mesh.data * mesh.expert * mesh.model != 1) {

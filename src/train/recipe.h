@@ -1,6 +1,6 @@
 // Recipe: everything that decides a run, one struct per section of the TOML file. The field lists
-// drive reading, `--set section.key=value`, checks, `train --print-recipe` and the recipe.toml that a
-// run directory keeps.
+// drive reading, `--set section.key=value`, checks, `train --print-recipe` and the recipe.toml that
+// a run directory keeps.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,8 @@ struct ObjectiveConfig {
 struct OptimizerConfig {
   std::string kind = "adafactor";  // or "adamw"
   double learning_rate = 0.01;     // peak of the schedule
-  std::string schedule = "inverse_sqrt";  // constant, linear, cosine, inverse_sqrt (train/schedule.h)
+  std::string schedule =
+      "inverse_sqrt";  // constant, linear, cosine, inverse_sqrt (train/schedule.h)
   int64_t warmup_steps = 1000;
   bool inverse_sqrt_ramp = false;  // inverse_sqrt: rise from 0 in the warm-up; false: T5's plateau
   double final_rate_factor = 0.0;  // linear, cosine: share of learning_rate at the end
@@ -49,8 +50,8 @@ struct OptimizerConfig {
 /// Length, batches and bookkeeping of a run.
 struct TrainConfig {
   int64_t steps = 2000;
-  int64_t batch_sequences = 64;      // global
-  int64_t micro_batch_sequences = 0; // sequences of one forward pass; 0: the whole batch
+  int64_t batch_sequences = 64;       // global
+  int64_t micro_batch_sequences = 0;  // sequences of one forward pass; 0: the whole batch
   std::string precision = "bf16-selective";
   int64_t seed = 1;
   int64_t log_every = 10;            // steps
@@ -94,8 +95,8 @@ struct Recipe {
   void validate(const std::string& where) const;
 };
 
-/// Reads the recipe at `path` ("": defaults), applies `overrides` ("section.key=value") in order and
-/// validates the result. Throws Error(kUsage) naming file, line, key and the nearest known key.
+/// Reads the recipe at `path` ("": defaults), applies `overrides` ("section.key=value") in order
+/// and validates the result. Throws Error(kUsage) naming file, line, key and the nearest known key.
 Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides = {});
 
 /// A key whose values differ between two recipes, as they stand in TOML.

@@ -38,7 +38,8 @@ class RecipeFile : public testing::Test {
 };
 
 TEST_F(RecipeFile, ReadsSectionsAndOverrides) {
-  const Recipe recipe = load(R"(
+  const Recipe recipe =
+      load(R"(
 [model]
 d_model = 128
 [model.moe]
@@ -51,7 +52,8 @@ kind = "adamw"
 learning_rate = 3e-3
 [train]
 steps = 100
-)", {"train.steps=200", "optimizer.schedule=cosine", "model.moe.jitter=0"});
+)",
+           {"train.steps=200", "optimizer.schedule=cosine", "model.moe.jitter=0"});
   EXPECT_EQ(recipe.model.d_model, 128);
   EXPECT_EQ(recipe.model.moe.num_experts, 32);
   EXPECT_EQ(recipe.data.train.at(0).first, "a/train");
@@ -89,7 +91,8 @@ TEST_F(RecipeFile, SizesMustDivide) {
   // A batch smaller than a group is one group; a dense model has none.
   EXPECT_EQ(load("[train]\nbatch_sequences = 8\n").train.micro_batch(), 8);
   EXPECT_EQ(load("[train]\nmicro_batch_sequences = 8\n[model.moe]\nnum_experts = 0\n")
-                .train.micro_batch(), 8);
+                .train.micro_batch(),
+            8);
 }
 
 TEST_F(RecipeFile, PartsNotThereYetAreRefused) {

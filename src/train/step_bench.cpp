@@ -43,9 +43,10 @@ std::string part_of_parameter(const std::string& name) {
 void add_entry(std::map<std::string, StepPart>& parts, const ProfileEntry& entry, double per_step) {
   std::string name = entry.name;
   bool backward = false;
-  for (const auto& [ending, is_backward] :
-       {std::pair{" forward", false}, {" backward", true}, {" weight gradient", true},
-        {" input gradient", true}}) {
+  for (const auto& [ending, is_backward] : {std::pair{" forward", false},
+                                            {" backward", true},
+                                            {" weight gradient", true},
+                                            {" input gradient", true}}) {
     if (!entry.name.ends_with(ending)) continue;
     name = entry.name.substr(0, entry.name.rfind(ending));
     backward = is_backward;

@@ -19,27 +19,28 @@ struct StepBenchOptions {
 /// A row of the table of costs, seconds of one step.
 struct StepPart {
   std::string name;
-  double forward = 0;   // or the whole of what has no direction
+  double forward = 0;  // or the whole of what has no direction
   double backward = 0;
   double seconds() const { return forward + backward; }
 };
 
 struct StepBenchResult {
   int64_t parameters = 0;
-  double gemm_rate = 0;          // FLOP/s
-  double step_seconds = 0;       // median
+  double gemm_rate = 0;     // FLOP/s
+  double step_seconds = 0;  // median
   double fastest = 0, slowest = 0;
   double tokens_per_second = 0;  // input and target tokens, by the median
-  double gemm_share = 0;         // 3 forward FLOPs / step_seconds / gemm_rate, dropped tokens not counted
+  double gemm_share = 0;  // 3 forward FLOPs / step_seconds / gemm_rate, dropped tokens not counted
   double dropped_share = 0;
-  double loss = 0;               // of the last step; a check that something was learned
+  double loss = 0;                     // of the last step; a check that something was learned
   unsigned long long peak_memory = 0;  // bytes, of the process
-  double profiled_seconds = 0;   // mean step while profiled; the parts add up to it
-  std::vector<StepPart> parts;   // costliest first
+  double profiled_seconds = 0;         // mean step while profiled; the parts add up to it
+  std::vector<StepPart> parts;         // costliest first
 };
 
-/// Trains recipe.model for warm-up, timed and profiled steps with recipe.optimizer and recipe.train's
-/// batch and precision. Ids are drawn by Zipf's law, so that experts see uneven loads.
+/// Trains recipe.model for warm-up, timed and profiled steps with recipe.optimizer and
+/// recipe.train's batch and precision. Ids are drawn by Zipf's law, so that experts see uneven
+/// loads.
 StepBenchResult run_step_bench(const Recipe& recipe, const StepBenchOptions& options);
 
 /// 3 * forward FLOPs of `sequences` sequences, without the experts' work that dropped tokens saved.

@@ -17,10 +17,9 @@ at::Tensor rows(const at::Tensor& tensor, int64_t begin, int64_t end) {
 
 void check_finite(double value, const char* name, int64_t step) {
   if (std::isfinite(value)) return;
-  throw runtime_failure(
-      format("the {} became {}", name, value), format("step {}", step),
-      "the weights were not touched; go on from the last checkpoint with a lower "
-      "optimizer.learning_rate, a longer warm-up or optimizer.clip_norm = 1.0");
+  throw runtime_failure(format("the {} became {}", name, value), format("step {}", step),
+                        "the weights were not touched; go on from the last checkpoint with a lower "
+                        "optimizer.learning_rate, a longer warm-up or optimizer.clip_norm = 1.0");
 }
 
 // The two halves of the work, timed (what their ops do not account for stays with them).

@@ -1,4 +1,5 @@
-// One training step: forward and backward over the micro-batches of a global batch, then one update.
+// One training step: forward and backward over the micro-batches of a global batch, then one
+// update.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +13,13 @@ namespace switchyard {
 
 /// What a step did. Sums are over the whole global batch.
 struct StepResult {
-  LossSum cross_entropy;          // nats over real targets; NLP = -mean()
-  LossSum logit_z;                // (log Z)^2 over real targets
-  LossSum correct;                // targets predicted by argmax
-  double balance_loss = 0;        // with its factor, summed over layers
-  double router_z_loss = 0;       // with its factor, summed over layers
-  double loss = 0;                // what was minimized
-  double gradient_norm = 0;       // before clipping
+  LossSum cross_entropy;     // nats over real targets; NLP = -mean()
+  LossSum logit_z;           // (log Z)^2 over real targets
+  LossSum correct;           // targets predicted by argmax
+  double balance_loss = 0;   // with its factor, summed over layers
+  double router_z_loss = 0;  // with its factor, summed over layers
+  double loss = 0;           // what was minimized
+  double gradient_norm = 0;  // before clipping
   double learning_rate = 0;
   std::vector<RoutingStats> routing;
 };

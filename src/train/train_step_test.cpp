@@ -81,12 +81,14 @@ TEST(TrainStep, LossIsOverRealTargetsOfTheWholeBatch) {
   const auto split = gradients_of(recipe, batch);
   for (size_t i = 0; i < whole.size(); ++i) {
     EXPECT_LE((whole[i] - split[i]).norm().item<double>(),
-              1e-6 * whole[i].norm().item<double>() + 1e-9) << i;
+              1e-6 * whole[i].norm().item<double>() + 1e-9)
+        << i;
   }
 }
 
-// F13, t5x/contrib/moe/models_test.py: total 100 of which z-loss 1, auxiliary 3 and router-z 7 leave
-// a cross-entropy of 89 over 2 targets, 44.5 per token. There the parts are sums; ours are means.
+// F13, t5x/contrib/moe/models_test.py: total 100 of which z-loss 1, auxiliary 3 and router-z 7
+// leave a cross-entropy of 89 over 2 targets, 44.5 per token. There the parts are sums; ours are
+// means.
 TEST(TrainStep, LossComposition) {
   StepResult result;
   result.cross_entropy = {89.0, 2.0};

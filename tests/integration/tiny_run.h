@@ -48,10 +48,9 @@ inline void make_tiny_data(const TemporaryFolder& folder) {
       run_program({"tokenizer", "train", "--input", folder / "text.txt", "--vocab-size", "300",
                    "--output", folder / "spiece.model"});
   ASSERT_EQ(tokenizer.exit_code, 0) << tokenizer.err;
-  const ProgramResult prepared =
-      run_program({"prepare", "--input", folder / "text.txt", "--tokenizer",
-                   folder / "spiece.model", "--output", folder / "data", "--validation-share",
-                   "0.1"});
+  const ProgramResult prepared = run_program({"prepare", "--input", folder / "text.txt",
+                                              "--tokenizer", folder / "spiece.model", "--output",
+                                              folder / "data", "--validation-share", "0.1"});
   ASSERT_EQ(prepared.exit_code, 0) << prepared.err;
 }
 
@@ -60,10 +59,18 @@ inline std::vector<std::string> tiny_train_command(const TemporaryFolder& folder
                                                    const std::string& run,
                                                    const std::vector<std::string>& settings = {},
                                                    const std::string& threads = "2") {
-  std::vector<std::string> words = {"train", "--recipe", folder / "recipe.toml", "--run-dir",
-                                    run, "--json", "--threads", threads,
-                                    "--set", "data.train=" + (folder / "data/train"),
-                                    "--set", "data.validation=" + (folder / "data/validation")};
+  std::vector<std::string> words = {"train",
+                                    "--recipe",
+                                    folder / "recipe.toml",
+                                    "--run-dir",
+                                    run,
+                                    "--json",
+                                    "--threads",
+                                    threads,
+                                    "--set",
+                                    "data.train=" + (folder / "data/train"),
+                                    "--set",
+                                    "data.validation=" + (folder / "data/validation")};
   for (const std::string& setting : settings) {
     words.push_back("--set");
     words.push_back(setting);

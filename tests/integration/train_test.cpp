@@ -80,16 +80,15 @@ TEST_F(TrainProgram, ContinuedRunIsTheSameToTheBit) {
   ASSERT_EQ(one.exit_code, 0) << one.err;
   EXPECT_EQ(nlohmann::json::parse(one.out)["finished"], true);
   for (const int steps : {5, 7, 12}) {
-    const ProgramResult part = run_program(
-        train_command(parts, {"train.log_every=3", format("train.steps={}", steps)}));
+    const ProgramResult part =
+        run_program(train_command(parts, {"train.log_every=3", format("train.steps={}", steps)}));
     ASSERT_EQ(part.exit_code, 0) << part.err;
   }
   // Where a part ended there are lines that the whole run lacks.
   const auto expected = metrics(whole);
   auto found = metrics(parts);
-  std::erase_if(found, [](const nlohmann::json& line) {
-    return line["step"] == 5 || line["step"] == 7;
-  });
+  std::erase_if(found,
+                [](const nlohmann::json& line) { return line["step"] == 5 || line["step"] == 7; });
   EXPECT_EQ(found, expected);
   EXPECT_EQ(expected.size(), 4u + 3u);
 }
@@ -202,8 +201,8 @@ TEST_F(TrainProgram, FullDiskLeavesNoHalfCheckpoint) {
   EXPECT_EQ(complete.count("step-00000005"), 1u);
   EXPECT_EQ(complete.count("step-00000010"), 0u);
   ASSERT_EQ(run_program(train_command(run)).exit_code, 0);
-  EXPECT_EQ(checkpoints(run), (std::set<std::string>{"step-00000005", "step-00000010",
-                                                     "step-00000012"}));
+  EXPECT_EQ(checkpoints(run),
+            (std::set<std::string>{"step-00000005", "step-00000010", "step-00000012"}));
 }
 
 TEST_F(TrainProgram, DamagedCheckpointIsPassedOver) {

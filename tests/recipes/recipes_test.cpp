@@ -72,7 +72,9 @@ TEST_P(RecipeFile, BuildsWithThePublishedSize) {
   EXPECT_FALSE(recipe.data.train.empty());
   EXPECT_FALSE(recipe.data.validation.empty());
   EXPECT_EQ(span_lengths(recipe.data.input_length, recipe.data.noise_density,
-                         recipe.data.mean_span_length).inputs, recipe.data.input_length);
+                         recipe.data.mean_span_length)
+                .inputs,
+            recipe.data.input_length);
 }
 
 std::vector<std::string> names() {
@@ -88,8 +90,7 @@ INSTANTIATE_TEST_SUITE_P(All, RecipeFile, ::testing::ValuesIn(names()),
 TEST(Recipes, QuickstartModelsMatchInFlops) {
   const std::string path = recipe_folder() + "/quickstart.toml";
   const auto flops = [&](int experts) {
-    const Recipe recipe =
-        load_recipe(path, {"model.moe.num_experts=" + std::to_string(experts)});
+    const Recipe recipe = load_recipe(path, {"model.moe.num_experts=" + std::to_string(experts)});
     const SpanLengths lengths = span_lengths(recipe.data.input_length, recipe.data.noise_density,
                                              recipe.data.mean_span_length);
     return forward_flops(recipe.model, lengths.inputs, lengths.targets);

@@ -9,8 +9,11 @@ namespace switchyard {
 namespace {
 
 TEST(RelativeBucket, MatchesF9Bidirectional) {
-  const int64_t expected[5][7] = {{0, 7, 8, 9, 9, 10, 10}, {1, 0, 7, 8, 9, 9, 10}, {2, 1, 0, 7, 8, 9, 9},
-                                  {3, 2, 1, 0, 7, 8, 9},   {3, 3, 2, 1, 0, 7, 8}};
+  const int64_t expected[5][7] = {{0, 7, 8, 9, 9, 10, 10},
+                                  {1, 0, 7, 8, 9, 9, 10},
+                                  {2, 1, 0, 7, 8, 9, 9},
+                                  {3, 2, 1, 0, 7, 8, 9},
+                                  {3, 3, 2, 1, 0, 7, 8}};
   for (int64_t i = 0; i < 5; ++i) {
     for (int64_t j = 0; j < 7; ++j) EXPECT_EQ(relative_bucket(j - i, true, 12, 10), expected[i][j]);
   }
@@ -25,12 +28,15 @@ TEST(RelativeBucket, MatchesF9Causal) {
 }
 
 TEST(RelativeBucket, MatchesT5sSetting) {
-  const std::pair<int64_t, int64_t> both[] = {{-200, 15}, {-64, 14}, {-20, 10}, {-8, 8}, {-1, 1},  {0, 0},
-                                              {1, 17},    {8, 24},   {16, 26},  {64, 30}, {100, 31}};
-  for (const auto& [offset, bucket] : both) EXPECT_EQ(relative_bucket(offset, true, 32, 128), bucket);
+  const std::pair<int64_t, int64_t> both[] = {{-200, 15}, {-64, 14}, {-20, 10}, {-8, 8},
+                                              {-1, 1},    {0, 0},    {1, 17},   {8, 24},
+                                              {16, 26},   {64, 30},  {100, 31}};
+  for (const auto& [offset, bucket] : both)
+    EXPECT_EQ(relative_bucket(offset, true, 32, 128), bucket);
   const std::pair<int64_t, int64_t> causal[] = {{-200, 31}, {-100, 30}, {-64, 26}, {-20, 17},
                                                 {-16, 16},  {-15, 15},  {0, 0},    {5, 0}};
-  for (const auto& [offset, bucket] : causal) EXPECT_EQ(relative_bucket(offset, false, 32, 128), bucket);
+  for (const auto& [offset, bucket] : causal)
+    EXPECT_EQ(relative_bucket(offset, false, 32, 128), bucket);
   // First distance of each logarithmic bucket.
   const int64_t encoder[] = {8, 12, 16, 23, 32, 46, 64, 91};
   for (int64_t b = 0; b < 8; ++b) {
@@ -42,10 +48,12 @@ TEST(RelativeBucket, MatchesT5sSetting) {
 }
 
 Parameter f9_table() {
-  const double heads[3][12] = {
-      {-.109404, -.085357, -.263045, .209039, .362572, .227687, -.180388, .240214, -.048054, .236347, .685514, .26397},
-      {-.18996, -.220874, .34266, -.174915, .560604, -.009007, .120688, -.029185, .273604, .033743, -.319719, .000404},
-      {.366049, -.480305, -.26612, .211157, .343464, -.231365, -.134005, -.417708, -.317982, -.303572, .068347, .064782}};
+  const double heads[3][12] = {{-.109404, -.085357, -.263045, .209039, .362572, .227687, -.180388,
+                                .240214, -.048054, .236347, .685514, .26397},
+                               {-.18996, -.220874, .34266, -.174915, .560604, -.009007, .120688,
+                                -.029185, .273604, .033743, -.319719, .000404},
+                               {.366049, -.480305, -.26612, .211157, .343464, -.231365, -.134005,
+                                -.417708, -.317982, -.303572, .068347, .064782}};
   const at::Tensor table = at::empty({12, 3}, at::kDouble);
   for (int64_t h = 0; h < 3; ++h) {
     for (int64_t b = 0; b < 12; ++b) table[b][h] = heads[h][b];
@@ -71,9 +79,12 @@ TEST(RelativeOffsetBias, MatchesF9) {
 TEST(RelativeOffsetBias, GradientMatchesFiniteDifferences) {
   Parameter table = f9_table();
   const at::Tensor weight = testing::random_tensor({3, 11}, 5);
-  const auto loss = [&] { return (relative_offset_bias(table, 5, 7, true, 10).square() * weight).sum(); };
+  const auto loss = [&] {
+    return (relative_offset_bias(table, 5, 7, true, 10).square() * weight).sum();
+  };
   loss().backward();
-  testing::expect_gradient("table", table.value(), table.gradient(), [&] { return loss().item<double>(); }, 36);
+  testing::expect_gradient(
+      "table", table.value(), table.gradient(), [&] { return loss().item<double>(); }, 36);
 }
 
 }  // namespace

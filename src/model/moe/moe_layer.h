@@ -30,7 +30,7 @@ struct MoeOutput {
   at::Tensor y;        // [B, S, O]; 0 for dropped tokens and for padding that is not routed
   at::Tensor balance;  // float32 scalar, before its factor; 0 for a router that needs no such loss
   BalanceTerms balance_terms;  // its halves, undefined then
-  at::Tensor router_z; // float32 scalar, before its factor; undefined if the factor is 0
+  at::Tensor router_z;         // float32 scalar, before its factor; undefined if the factor is 0
   RoutingPlan plan;
   RoutingStats stats;
 };
