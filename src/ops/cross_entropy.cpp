@@ -1,6 +1,5 @@
-// The logits of a few rows at a time, kept in the products' own type. Backward computes them again:
-// that costs one product more than keeping the table's gradient from forward would, but no second
-// buffer of the table's size, and evaluation pays for no gradient.
+// The logits of a few rows at a time, kept in the products' own type. The buffer of the last rows
+// stays until backward, which starts with them and computes the others again.
 #include "kernels/cross_entropy.h"
 
 #include <torch/csrc/autograd/custom_function.h>
@@ -19,8 +18,9 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Products want many rows at once (the table is repacked for each); memory wants few.
-constexpr int64_t kChunkElements = int64_t{1} << 24;
+// Products want many rows at once (the table is repacked for each), and what is kept for backward need
+// not be computed again; memory wants few: 128 MiB in bfloat16.
+constexpr int64_t kChunkElements = int64_t{1} << 26;
 
 int64_t rows_per_chunk(int64_t vocab_size) {
   return std::max<int64_t>(64, kChunkElements / vocab_size);
@@ -31,22 +31,36 @@ struct Chunk {
   int64_t begin, count;
 };
 
-/// body(chunk) for consecutive rows, their logits before scaling in a buffer that `body` may use
+/// What for_each_chunk() goes over.
+struct Rows {
+  at::Tensor hidden, table, targets, log_z;  // [N, D], [V, D], [N], [N]
+};
+
+/// Room for the logits of one chunk.
+at::Tensor chunk_buffer(const Rows& all) {
+  const int64_t vocab_size = all.table.size(0);
+  return at::empty({std::min(all.hidden.size(0), rows_per_chunk(vocab_size)), vocab_size},
+                   all.hidden.options());
+}
+
+/// body(chunk) for consecutive rows, the last ones first if `last_is_ready` (then `buffer` holds
+/// their logits already), else in order. The logits are those before scaling; `body` may use them
 /// up.
 template <class Body>
-void for_each_chunk(const at::Tensor& hidden, const at::Tensor& table, const at::Tensor& targets,
-                    const at::Tensor& log_z, const Body& body) {
-  const int64_t rows = hidden.size(0), per_chunk = rows_per_chunk(table.size(0));
-  const at::Tensor buffer = at::empty({std::min(rows, per_chunk), table.size(0)}, hidden.options());
-  for (int64_t begin = 0; begin < rows; begin += per_chunk) {
+void for_each_chunk(const Rows& all, const at::Tensor& buffer, bool last_is_ready,
+                    const Body& body) {
+  const int64_t rows = all.hidden.size(0), per_chunk = rows_per_chunk(all.table.size(0));
+  const int64_t chunks = (rows + per_chunk - 1) / per_chunk;
+  for (int64_t i = 0; i < chunks; ++i) {
+    const int64_t begin = per_chunk * (last_is_ready ? chunks - 1 - i : i);
     const int64_t count = std::min(per_chunk, rows - begin);
-    Chunk chunk{hidden.narrow(0, begin, count),
-                targets.narrow(0, begin, count),
-                log_z.narrow(0, begin, count),
+    Chunk chunk{all.hidden.narrow(0, begin, count),
+                all.targets.narrow(0, begin, count),
+                all.log_z.narrow(0, begin, count),
                 buffer.narrow(0, 0, count),
                 begin,
                 count};
-    at::mm_out(chunk.logits, chunk.hidden, table.t());
+    if (i > 0 || !last_is_ready) at::mm_out(chunk.logits, chunk.hidden, all.table.t());
     body(chunk);
   }
 }
@@ -79,7 +93,9 @@ class CrossEntropy : public torch::autograd::Function<CrossEntropy> {
     const int64_t rows = hidden.size(0);
     const at::Tensor log_z = at::empty({rows}, at::kFloat), log_probs = at::empty_like(log_z);
     const at::Tensor correct = at::empty({rows}, at::kBool);
-    for_each_chunk(hidden, table->compute(), targets, log_z, [&](const Chunk& chunk) {
+    const Rows all{hidden, table->compute(), targets, log_z};
+    const at::Tensor buffer = chunk_buffer(all);
+    for_each_chunk(all, buffer, false, [&](const Chunk& chunk) {
       (hidden.scalar_type() == at::kFloat
            ? run_forward<float>
            : run_forward<kernels::Bf16>)(chunk, scale,
@@ -89,6 +105,7 @@ class CrossEntropy : public torch::autograd::Function<CrossEntropy> {
     save_parameter(context, "table", *table);
     context->saved_data["scale"] = scale;
     context->saved_data["z_weight"] = z_weight;
+    context->saved_data["buffer"] = buffer;
     context->save_for_backward({hidden, targets, log_z});
     variable_list results = {log_probs.sum(at::kDouble).neg().to(at::kFloat),
                              log_z.to(at::kDouble).square().sum().to(at::kFloat), correct.sum(),
@@ -104,17 +121,23 @@ class CrossEntropy : public torch::autograd::Function<CrossEntropy> {
     const double z_weight = context->saved_data["z_weight"].toDouble();
     const double gradient = gradients[0].item<double>();
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor &hidden = saved[0], &targets = saved[1], &log_z = saved[2];
+    const Rows all{saved[0], table.compute(), saved[1], saved[2]};
+    const at::Tensor& hidden = all.hidden;
+    // Used up by the first backward pass: another one over the same graph makes its own.
+    const bool last_is_ready = context->saved_data.count("buffer") > 0;
+    const at::Tensor buffer =
+        last_is_ready ? context->saved_data["buffer"].toTensor() : chunk_buffer(all);
+    context->saved_data.erase("buffer");
     at::Tensor hidden_gradient;
     if (context->needs_input_grad(0)) hidden_gradient = at::empty_like(hidden);
-    for_each_chunk(hidden, table.compute(), targets, log_z, [&](const Chunk& chunk) {
+    for_each_chunk(all, buffer, last_is_ready, [&](const Chunk& chunk) {
       (hidden.scalar_type() == at::kFloat
            ? run_backward<float>
            : run_backward<kernels::Bf16>)(chunk, scale, z_weight, gradient);
       table.add_gradient(at::mm(chunk.logits.t(), chunk.hidden));
       if (!hidden_gradient.defined()) return;
       at::Tensor own = hidden_gradient.narrow(0, chunk.begin, chunk.count);
-      at::mm_out(own, chunk.logits, table.compute());
+      at::mm_out(own, chunk.logits, all.table);
     });
     return {hidden_gradient, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
