@@ -91,8 +91,8 @@ choose_steps() {
   mv "$folder/steps.part" "$folder/steps"
   read -r steps before < "$folder/steps"
   printf '%s steps for each model\n' "$steps"
-  if [ "$steps" -lt 1800 ]; then
-    printf 'note: below 1,800 steps the models hardly differ yet; QUICKSTART_MINUTES=15 gives an answer\n'
+  if [ "$steps" -lt 1000 ]; then
+    printf 'note: below 1,000 steps the models hardly differ yet; QUICKSTART_MINUTES=15 gives an answer\n'
   fi
 }
 
