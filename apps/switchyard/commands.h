@@ -21,6 +21,7 @@ struct ExitCode {
 };
 
 void add_bench_command(CLI::App& app, const GlobalOptions& global);
+void add_doctor_command(CLI::App& app, const GlobalOptions& global);
 void add_eval_command(CLI::App& app, const GlobalOptions& global);
 void add_generate_command(CLI::App& app, const GlobalOptions& global);
 void add_inspect_command(CLI::App& app, const GlobalOptions& global);
