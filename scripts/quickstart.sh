@@ -116,9 +116,9 @@ fill_masks() {
   say "what the largest model fills into masks (greedy decoding)"
   local text filled
   for text in \
-    "Abandon v. t. To give up <extra_id_0>; to forsake <extra_id_1>; as, to abandon a country." \
-    "Chestnut n. The <extra_id_0> of a tree of the genus Castanea." \
-    "Swift adj. Moving with great <extra_id_0>; rapid; quick."; do
+    "Abandon v. t. To <extra_id_0>; as, to abandon a country." \
+    "Chestnut n. The <extra_id_0> of the genus Castanea." \
+    "Swift adj. Moving <extra_id_0>; rapid; quick."; do
     filled=$("$program" generate --model "$folder/runs/switch-32" --text "$text" \
       --max-new-tokens 32 --precision "$precision" --fill)
     printf '  %s\n  -> %s\n' "$text" "$filled"

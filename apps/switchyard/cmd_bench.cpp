@@ -3,11 +3,11 @@
 
 #include <memory>
 
-#include <nlohmann/json.hpp>
-
 #include "base/format.h"
+#include "base/machine.h"
 #include "base/progress.h"
 #include "data/span_corruption.h"
+#include "train/bench_record.h"
 #include "train/process_setup.h"
 #include "train/step_bench.h"
 
@@ -18,6 +18,7 @@ struct BenchCommand {
   std::string shape = "mini";
   std::string recipe;
   std::vector<std::string> overrides;
+  std::vector<std::string> compared;  // two files
   int64_t input_length = 0, target_length = 0, steps = 0;
   bool json = false;
 };
@@ -48,27 +49,6 @@ Recipe shape_recipe(const std::string& shape, StepBenchOptions& options) {
     options.warmup_steps = 1;
   }
   return recipe;
-}
-
-nlohmann::json to_json(const StepBenchResult& result, const std::string& name, int threads) {
-  nlohmann::json parts = nlohmann::json::array();
-  for (const StepPart& part : result.parts) {
-    parts.push_back({{"name", part.name}, {"forward", part.forward}, {"backward", part.backward}});
-  }
-  return {{"shape", name},
-          {"threads", threads},
-          {"parameters", result.parameters},
-          {"gemm_rate", result.gemm_rate},
-          {"step_seconds", result.step_seconds},
-          {"fastest", result.fastest},
-          {"slowest", result.slowest},
-          {"tokens_per_second", result.tokens_per_second},
-          {"gemm_share", result.gemm_share},
-          {"dropped_share", result.dropped_share},
-          {"peak_memory", result.peak_memory},
-          {"loss", result.loss},
-          {"profiled_seconds", result.profiled_seconds},
-          {"parts", parts}};
 }
 
 void print_table(const StepBenchResult& result) {
@@ -103,6 +83,12 @@ void print_result(const StepBenchResult& result, const std::string& name, const 
 }
 
 void run(const BenchCommand& command, int threads) {
+  if (!command.compared.empty()) {
+    const BenchRecord before = read_bench_record(command.compared[0]);
+    const BenchRecord after = read_bench_record(command.compared[1]);
+    fmt::print("{}", compare_bench_records(before, after));
+    return;
+  }
   StepBenchOptions options;
   Recipe recipe = shape_recipe(command.shape, options);
   std::string name = command.shape;
@@ -123,7 +109,11 @@ void run(const BenchCommand& command, int threads) {
   prepare_process(threads);
   const StepBenchResult result = run_step_bench(recipe, options);
   if (command.json) {
-    fmt::print("{}\n", to_json(result, name, threads).dump());
+    fmt::print("{}\n",
+               to_json({{name, processor_name(), recipe.train.precision, threads,
+                         recipe.train.batch_sequences, options.input_length, options.target_length},
+                        result})
+                   .dump());
   } else {
     print_result(result, name, recipe, options, threads);
   }
@@ -156,6 +146,12 @@ void add_bench_command(CLI::App& app, const GlobalOptions& global) {
       ->check(CLI::Range(1, 1000000))
       ->option_text("N=20");
   command->add_flag("--json", state->json, "Print the result as JSON");
+  command
+      ->add_option("--compare", state->compared,
+                   "Measure nothing, whatever else is given: set two results of --json side by "
+                   "side, with ratios")
+      ->expected(2)
+      ->option_text("BEFORE AFTER");
   command->callback([state, &global] { run(*state, global.thread_count()); });
 }
 

@@ -3,6 +3,7 @@
 
 #include <torch/version.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -70,7 +71,8 @@ void run(const DoctorCommand& command, const GlobalOptions& global) {
   const MachineFacts facts = read_machine_facts();
   MeasuredRates rates;
   if (command.measure) {
-    prepare_process(global.thread_count());
+    // More threads than cores would measure how they wait for each other.
+    prepare_process(std::min(global.thread_count(), facts.available_cores));
     rates.bf16 = measure_gemm_rate(Precision::kBfloat16);
     rates.fp32 = measure_gemm_rate(Precision::kFloat32);
   }

@@ -1,5 +1,6 @@
 #include "doctor/examination.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -20,7 +21,9 @@ constexpr double kPays = 1.1;                // bfloat16 rate / float32 rate
 /// Collects findings; one function below for each subject.
 class Findings {
  public:
-  void good(const std::string& subject, std::string what) { add(Level::kGood, subject, what, ""); }
+  void good(const std::string& subject, std::string what) {
+    add(Level::kGood, subject, std::move(what), "");
+  }
   void note(const std::string& subject, std::string what, std::string advice) {
     add(Level::kNote, subject, std::move(what), std::move(advice));
   }
@@ -149,7 +152,7 @@ void examine_disk(const MachineFacts& facts, Findings& findings) {
   if (facts.free_disk < kLeastDisk) {
     findings.note("disk", format("{} free in this folder", in_bytes(facts.free_disk)),
                   format("set-up, build and the quickstart take {}; a checkpoint takes 4 bytes per "
-                         "parameter with Adafactor, 12 with AdamW",
+                         "parameter with Adafactor, 8 with its momentum, 12 with AdamW",
                          in_bytes(kLeastDisk)));
   } else {
     findings.good("disk", format("{} free in this folder", in_bytes(facts.free_disk)));
@@ -157,7 +160,7 @@ void examine_disk(const MachineFacts& facts, Findings& findings) {
 }
 
 void examine_environment(const MachineFacts& facts, Findings& findings) {
-  bool quiet = true;
+  bool quiet = facts.used_isa == facts.detected_isa;
   const auto note = [&](const char* name, const std::string& effect, const std::string& advice) {
     const auto found = facts.environment.find(name);
     if (found == facts.environment.end()) return;
@@ -177,7 +180,10 @@ void examine_environment(const MachineFacts& facts, Findings& findings) {
     note(name, "holds LibTorch to older instructions", "unset it");
   }
   const auto preload = facts.environment.find("LD_PRELOAD");
-  if (preload != facts.environment.end() && preload->second.find("omp") != std::string::npos) {
+  const auto brings = [&](const char* library) {
+    return preload != facts.environment.end() && preload->second.find(library) != std::string::npos;
+  };
+  if (brings("libomp") || brings("libiomp") || brings("libgomp")) {
     quiet = false;
     findings.problem(
         "environment",

@@ -115,7 +115,7 @@ TEST(Examination, Environment) {
     EXPECT_EQ(complaints(facts), List{"note environment"}) << name;
   }
   MachineFacts facts = good_machine();
-  facts.environment["LD_PRELOAD"] = "/usr/lib/libjemalloc.so";
+  facts.environment["LD_PRELOAD"] = "/usr/lib/libjemalloc.so:/usr/lib/libcompat.so";
   EXPECT_EQ(complaints(facts), List{});
   facts.environment["LD_PRELOAD"] = "/usr/lib/libiomp5.so";
   EXPECT_EQ(complaints(facts), List{"problem environment"});

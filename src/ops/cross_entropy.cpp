@@ -19,7 +19,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // Products want many rows at once (the table is repacked for each), and what is kept for backward
-// need not be computed again; memory wants few: 128 MiB in bfloat16.
+// need not be computed again; memory wants few: 128 MiB in bfloat16, 256 in float32.
 constexpr int64_t kChunkElements = int64_t{1} << 26;
 
 int64_t rows_per_chunk(int64_t vocab_size) {
