@@ -1,8 +1,11 @@
 #include "kernels/cpu_features.h"
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
 #endif
 
 #include <algorithm>
@@ -30,6 +33,19 @@ Isa highest_wanted() {
 }
 
 #if defined(__x86_64__)
+// Two features whose names Clang 14 does not know in __builtin_cpu_supports(). That the operating
+// system saves their registers follows from AVX2 and from may_use_tiles().
+bool has_half_conversion() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
+bool has_bf16_tiles() {
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0 && (d & kAmxTile) != 0;
+}
+
 // Linux hands out the large tile registers on request only (arch_prctl, XFEATURE_XTILEDATA).
 bool may_use_tiles() {
 #if defined(__linux__)
@@ -60,14 +76,13 @@ const char* isa_name(Isa isa) {
 Isa detected_isa() {
 #if defined(__x86_64__)
   // These also ask whether the operating system saves the wide registers.
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("f16c");
+  const bool avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_half_conversion();
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512bf16");
   if (avx2 && avx512) {
-    const bool amx = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16");
-    return amx && may_use_tiles() ? Isa::kAmxBf16 : Isa::kAvx512Bf16;
+    return has_bf16_tiles() && may_use_tiles() ? Isa::kAmxBf16 : Isa::kAvx512Bf16;
   }
   if (avx2) return Isa::kAvx2;
 #endif
