@@ -78,9 +78,10 @@ void examine_rates(const MachineFacts& facts, const MeasuredRates& rates, Findin
   if (ratio >= kPays) {
     findings.good("speed", measured);
   } else if (facts.detected_isa >= kernels::Isa::kAvx512Bf16) {
-    findings.note(
-        "speed", measured,
-        "bfloat16 should be faster here: look at the variables above and at other programs");
+    findings.note("speed", measured,
+                  "bfloat16 does not pay here as it is: --set train.precision=fp32, unless a "
+                  "variable above or "
+                  "other work explains it");
   } else {
     findings.note("speed", measured, "bfloat16 does not pay here: --set train.precision=fp32");
   }
