@@ -5,9 +5,7 @@
 #
 # Usage: scripts/fuzz.sh [--seconds N] [TARGET...]     (or: make fuzz ARGS="--seconds 60 manifest")
 #   --seconds N   time for each target, default 600
-#   TARGET        as the files in tests/fuzz, without _fuzz.cpp; default: safetensors and manifest, one after
-#                 the other. The others link kernels, which Clang 14 does not compile yet; they are run on
-#                 mutated inputs by `make test`.
+#   TARGET        as the files in tests/fuzz, without _fuzz.cpp; default: all, one after the other
 #
 # Exit status: 0 nothing was found; 1 a target failed, its input is in build/fuzz/found.
 set -euo pipefail
@@ -19,7 +17,9 @@ if [ "${1:-}" = --seconds ]; then
   shift 2
 fi
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(safetensors manifest)
+if [ ${#targets[@]} -eq 0 ]; then
+  for file in tests/fuzz/*_fuzz.cpp; do targets+=("$(basename "$file" _fuzz.cpp)"); done
+fi
 for target in "${targets[@]}"; do
   [ -f "tests/fuzz/${target}_fuzz.cpp" ] || { echo "fuzz: error: no target $target" >&2; exit 2; }
 done

@@ -19,9 +19,6 @@ seed=${QUICKSTART_SEED:-1}
 recipe=recipes/quickstart.toml
 program=build/release/bin/switchyard
 steps_per_minute=200  # of all three models together, on two cores with bfloat16 instructions
-# bfloat16 pays only where the processor multiplies it.
-precision=fp32
-! grep -q avx512_bf16 /proc/cpuinfo || precision=bf16-selective
 models=(dense:0 switch-8:8 switch-32:32)
 
 say() { printf '\n== %s\n' "$*"; }
@@ -37,7 +34,7 @@ check_settings() {
   [[ $seed =~ ^[0-9]+$ ]] || fail "QUICKSTART_SEED is '$seed'" "give a whole number"
 }
 
-# Settings of one model: its experts and where the data is.
+# Settings of one model: its experts, the precision of all three and where the data is.
 settings() { # settings EXPERTS
   printf '%s\n' --set "model.moe.num_experts=$1" --set "train.seed=$seed" \
     --set "data.train=$folder/data/train" --set "data.validation=$folder/data/validation" \
@@ -63,33 +60,53 @@ make_data() {
   fi
 }
 
-# Steps of every run, chosen once: what QUICKSTART_MINUTES allows on two modern cores, up to 40 % fewer
-# on a machine that turns out slower. Kept, so that a second call goes on with the same. Sets `steps`.
+# Seconds of one training step, undisturbed: other work on the machine comes and goes.
+step_seconds() { # step_seconds EXPERTS STEPS
+  local words
+  mapfile -t words < <(settings "$1")
+  "$program" bench --recipe "$recipe" "${words[@]}" --steps "$2" --json |
+    sed -nE 's/.*"fastest":([0-9.e-]+).*/\1/p'
+}
+
+# bfloat16 pays only where the processor multiplies it, and not on every one that does. Sets `precision`.
+choose_precision() {
+  local float bfloat
+  precision=fp32
+  grep -q avx512_bf16 /proc/cpuinfo || return 0
+  float=$(step_seconds 32 6)
+  precision=bf16-selective
+  bfloat=$(step_seconds 32 6)
+  awk -v bf="$bfloat" -v fp="$float" 'BEGIN {exit !(bf > 1.05 * fp)}' || return 0
+  precision=fp32
+}
+
+# Precision and steps of every run, chosen once: what QUICKSTART_MINUTES allows on two modern cores, up to
+# 40 % fewer on a machine that turns out slower. Kept, so that a second call goes on with the same. Sets
+# `steps` and `precision`.
 choose_steps() {
-  local total=0 model seconds words before
+  local total=0 model seconds before
   if [ -s "$folder/steps" ]; then
-    read -r steps before < "$folder/steps"
+    read -r steps before precision < "$folder/steps"
     [ "$before" = "$minutes" ] || fail "$folder was made with QUICKSTART_MINUTES=$before" \
       "give the same, or another QUICKSTART_DIR, or remove $folder/steps and $folder/runs"
     return 0
   fi
   say "steps: how fast is this machine?"
+  choose_precision
   for model in "${models[@]}"; do
-    mapfile -t words < <(settings "${model#*:}")
-    seconds=$("$program" bench --recipe "$recipe" "${words[@]}" --steps 8 --json |
-      sed -nE 's/.*"fastest":([0-9.e-]+).*/\1/p')  # other work on the machine comes and goes
+    seconds=$(step_seconds "${model#*:}" 8)
     [ -n "$seconds" ] || fail "the speed of ${model%:*} could not be measured" "see the message above"
-    printf '%-10s %4.0f ms a step\n' "${model%:*}" "$(awk "BEGIN {print $seconds * 1000}")"
+    printf '%-10s %4.0f ms a step in %s\n' "${model%:*}" "$(awk "BEGIN {print $seconds * 1000}")" "$precision"
     total=$(awk "BEGIN {print $total + $seconds}")
   done
-  awk -v minutes="$minutes" -v rate="$steps_per_minute" -v total="$total" 'BEGIN {
+  awk -v minutes="$minutes" -v rate="$steps_per_minute" -v total="$total" -v precision="$precision" 'BEGIN {
     wanted = minutes * rate; possible = minutes * 60 / total; least = wanted * 0.6
     steps = wanted < possible ? wanted : (possible > least ? possible : least)
     steps = 100 * int(steps / 100)
-    print (steps < 100 ? 100 : steps), minutes
+    print (steps < 100 ? 100 : steps), minutes, precision
   }' > "$folder/steps.part"
   mv "$folder/steps.part" "$folder/steps"
-  read -r steps before < "$folder/steps"
+  read -r steps before precision < "$folder/steps"
   printf '%s steps for each model\n' "$steps"
   if [ "$steps" -lt 1000 ]; then
     printf 'note: below 1,000 steps the models hardly differ yet; QUICKSTART_MINUTES=15 gives an answer\n'

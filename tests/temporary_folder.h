@@ -8,6 +8,8 @@
 #include <string>
 #include <system_error>
 
+#include "base/files.h"
+
 namespace switchyard::testing {
 
 /// A folder below the tests' temporary folder, removed with its contents at the end.
@@ -25,6 +27,13 @@ class TemporaryFolder {
 
   const std::string& path() const { return path_; }
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+  /// Writes a file and makes the folders on the way to it.
+  void put(const std::string& name, const std::string& text) const {
+    const std::string path = *this / name;
+    make_directories(path.substr(0, path.rfind('/')));
+    write_file(path, text);
+  }
 
  private:
   std::string path_;

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 
-#include "base/files.h"
 #include "tests/temporary_folder.h"
 
 namespace switchyard {
@@ -13,11 +12,6 @@ namespace {
 
 class CgroupTest : public ::testing::Test {
  protected:
-  void put(const std::string& name, const std::string& text) {
-    const std::string path = folder_ / name;
-    make_directories(path.substr(0, path.rfind('/')));
-    write_file(path, text);
-  }
   CgroupFiles files() const { return {folder_.path(), folder_ / "membership"}; }
 
   testing::TemporaryFolder folder_;
@@ -29,40 +23,40 @@ TEST_F(CgroupTest, NoFilesNoLimit) {
 }
 
 TEST_F(CgroupTest, Version2AtTheRootAsInAContainer) {
-  put("membership", "0::/\n");
-  put("cpu.max", "150000 100000\n");
-  put("memory.max", "1073741824\n");
+  folder_.put("membership", "0::/\n");
+  folder_.put("cpu.max", "150000 100000\n");
+  folder_.put("memory.max", "1073741824\n");
   EXPECT_DOUBLE_EQ(cgroup_core_limit(files()), 1.5);
   EXPECT_EQ(cgroup_memory_limit(files()), 1073741824u);
 }
 
 TEST_F(CgroupTest, Version2TakesTheTightestOfAllLevels) {
-  put("membership", "0::/batch.slice/job-7.scope\n");
-  put("batch.slice/cpu.max", "400000 100000\n");
-  put("batch.slice/memory.max", "5000\n");
-  put("batch.slice/job-7.scope/cpu.max", "max 100000\n");
-  put("batch.slice/job-7.scope/memory.max", "max\n");
-  put("batch.slice/other.scope/cpu.max", "1000 100000\n");
+  folder_.put("membership", "0::/batch.slice/job-7.scope\n");
+  folder_.put("batch.slice/cpu.max", "400000 100000\n");
+  folder_.put("batch.slice/memory.max", "5000\n");
+  folder_.put("batch.slice/job-7.scope/cpu.max", "max 100000\n");
+  folder_.put("batch.slice/job-7.scope/memory.max", "max\n");
+  folder_.put("batch.slice/other.scope/cpu.max", "1000 100000\n");
   EXPECT_DOUBLE_EQ(cgroup_core_limit(files()), 4.0);
   EXPECT_EQ(cgroup_memory_limit(files()), 5000u);
 }
 
 TEST_F(CgroupTest, Version1) {
-  put("membership", "5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/\n");
-  put("cpu/cpu.cfs_quota_us", "-1\n");
-  put("cpu/cpu.cfs_period_us", "100000\n");
-  put("cpu/docker/abc/cpu.cfs_quota_us", "250000\n");
-  put("cpu/docker/abc/cpu.cfs_period_us", "100000\n");
-  put("memory/memory.limit_in_bytes", "9223372036854771712\n");
-  put("memory/docker/abc/memory.limit_in_bytes", "4096\n");
+  folder_.put("membership", "5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/\n");
+  folder_.put("cpu/cpu.cfs_quota_us", "-1\n");
+  folder_.put("cpu/cpu.cfs_period_us", "100000\n");
+  folder_.put("cpu/docker/abc/cpu.cfs_quota_us", "250000\n");
+  folder_.put("cpu/docker/abc/cpu.cfs_period_us", "100000\n");
+  folder_.put("memory/memory.limit_in_bytes", "9223372036854771712\n");
+  folder_.put("memory/docker/abc/memory.limit_in_bytes", "4096\n");
   EXPECT_DOUBLE_EQ(cgroup_core_limit(files()), 2.5);
   EXPECT_EQ(cgroup_memory_limit(files()), 4096u);
 }
 
 TEST_F(CgroupTest, StrangeContentsLimitNothing) {
-  put("membership", "\n::\nx\n0::relative/path\n");
-  put("cpu.max", "lots of it\n");
-  put("memory.max", "");
+  folder_.put("membership", "\n::\nx\n0::relative/path\n");
+  folder_.put("cpu.max", "lots of it\n");
+  folder_.put("memory.max", "");
   EXPECT_TRUE(std::isinf(cgroup_core_limit(files())));
   EXPECT_EQ(cgroup_memory_limit(files()), std::numeric_limits<uint64_t>::max());
 }

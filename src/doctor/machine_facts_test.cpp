@@ -4,7 +4,6 @@
 
 #include <sys/stat.h>
 
-#include "base/files.h"
 #include "tests/temporary_folder.h"
 
 namespace switchyard {
@@ -12,11 +11,6 @@ namespace {
 
 class MachineFactsTest : public ::testing::Test {
  protected:
-  void put(const std::string& name, const std::string& text) {
-    const std::string path = folder_ / name;
-    make_directories(path.substr(0, path.rfind('/')));
-    write_file(path, text);
-  }
   FactSources sources() {
     FactSources sources;
     sources.proc = folder_ / "proc";
@@ -49,14 +43,14 @@ TEST_F(MachineFactsTest, AnEmptyMachineKeepsTheDefaults) {
 }
 
 TEST_F(MachineFactsTest, ReadsWhatTheKernelWrites) {
-  put("proc/meminfo", "MemTotal:       16384 kB\nMemFree: 1 kB\nMemAvailable:    8192 kB\n");
-  put("proc/loadavg", "1.75 0.50 0.25 3/123 4567\n");
-  put("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
+  folder_.put("proc/meminfo", "MemTotal:       16384 kB\nMemFree: 1 kB\nMemAvailable:    8192 kB\n");
+  folder_.put("proc/loadavg", "1.75 0.50 0.25 3/123 4567\n");
+  folder_.put("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
   for (const char* node : {"node0", "node1", "node12"}) {
-    put(std::string("sys/devices/system/node/") + node + "/cpulist", "0\n");
+    folder_.put(std::string("sys/devices/system/node/") + node + "/cpulist", "0\n");
   }
-  put("sys/devices/system/node/nodes_with_memory/x", "");
-  put("proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t NVIDIA H100\nIRQ: 3\n");
+  folder_.put("sys/devices/system/node/nodes_with_memory/x", "");
+  folder_.put("proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t NVIDIA H100\nIRQ: 3\n");
   const MachineFacts facts = read_machine_facts(sources());
   EXPECT_EQ(facts.machine_memory, 16384u * 1024);
   EXPECT_EQ(facts.free_memory, 8192u * 1024);
@@ -73,16 +67,16 @@ TEST_F(MachineFactsTest, KeepsTheVariablesThatMatter) {
 }
 
 TEST_F(MachineFactsTest, FindsMpirunInThePath) {
-  put("bin/mpirun", "#!/bin/sh\n");
+  folder_.put("bin/mpirun", "#!/bin/sh\n");
   ASSERT_EQ(::chmod((folder_ / "bin/mpirun").c_str(), 0755), 0);
   environment_["PATH"] = "/nowhere::" + (folder_ / "bin");
   EXPECT_EQ(read_machine_facts(sources()).mpirun, folder_ / "bin/mpirun");
 }
 
 TEST_F(MachineFactsTest, NonsenseIsNoReasonToFail) {
-  put("proc/meminfo", "MemTotal: many kB\n");
-  put("proc/loadavg", "\n");
-  put("sys/kernel/mm/transparent_hugepage/enabled", "]always[\n");
+  folder_.put("proc/meminfo", "MemTotal: many kB\n");
+  folder_.put("proc/loadavg", "\n");
+  folder_.put("sys/kernel/mm/transparent_hugepage/enabled", "]always[\n");
   const MachineFacts facts = read_machine_facts(sources());
   EXPECT_EQ(facts.machine_memory, 0u);
   EXPECT_EQ(facts.load, 0);

@@ -64,21 +64,25 @@ void forward(const CrossEntropyForward<T>& in) {
 // With p = e^(x - log Z): gradient * scale * (p * (1 + 2 * z_weight * log Z) - [i = target]).
 template <class T>
 void backward(const CrossEntropyBackward<T>& in) {
-  const float outer = in.gradient * in.scale;
+  // In locals: a float written to the logits might be one of `in`, for all the compiler knows, and it
+  // would leave the loop scalar.
+  const float scale = in.scale, z_weight = in.z_weight, outer = in.gradient * scale;
+  const int64_t width = in.width;
 #pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < in.rows; ++r) {
-    T* logits = in.logits + r * in.width;
+    T* logits = in.logits + r * width;
     const int64_t target = in.targets[r];
     if (target <= 0) {
-      for (int64_t i = 0; i < in.width; ++i) store(logits + i, 0.0f);
+      for (int64_t i = 0; i < width; ++i) store(logits + i, 0.0f);
       continue;
     }
     const float log_z = in.log_z[r];
-    const float factor = outer * (1 + 2 * in.z_weight * log_z);
-    const float own = factor * vector_exp(to_float(logits[target]) * in.scale - log_z) - outer;
+    const float factor = outer * (1 + 2 * z_weight * log_z);
+    const float own = factor * vector_exp(to_float(logits[target]) * scale - log_z) - outer;
 #pragma omp simd
-    for (int64_t i = 0; i < in.width; ++i) {
-      store(logits + i, factor * vector_exp(to_float(logits[i]) * in.scale - log_z));
+    for (int64_t i = 0; i < width; ++i) {
+      const float probability = vector_exp(to_float(logits[i]) * scale - log_z);
+      store(logits + i, factor * probability);
     }
     store(logits + target, own);
   }

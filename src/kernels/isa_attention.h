@@ -23,14 +23,19 @@ constexpr int64_t kBlockRows = 64;
 constexpr int64_t kRowGap = 32;
 constexpr int kStepVectors = static_cast<int>(kMatrixMultiple) / kLanes;
 
+/// What the packed copies of T hold: bfloat16 only where there is a dot product for it.
+template <class T>
+struct PackedAs {
+  using Type = float;
+};
 #if defined(__AVX512BF16__)
-template <class T>
-using Packed = T;
-#else
-// Without a dot product for bfloat16 the packed copies are float32.
-template <class T>
-using Packed = float;
+template <>
+struct PackedAs<Bf16> {
+  using Type = Bf16;
+};
 #endif
+template <class T>
+using Packed = typename PackedAs<T>::Type;
 
 /// Which keys a query row sees: those of [begin, end) whose penalty, if there is one, is 0.
 struct Extent {

@@ -163,7 +163,7 @@ Change change_of(const AdafactorUpdate& in) {
 template <bool kMoment, bool kCompute>
 void update_row(const float* gradient, const float* column_factors, int64_t width, float step,
                 Change change, float* value, float* moment, Bf16* compute) {
-  const auto [keep, momentum] = change;
+  const float keep = change.keep, momentum = change.momentum;
 #pragma omp simd
   for (int64_t c = 0; c < width; ++c) {
     float delta = gradient[c] * column_factors[c] * step;
@@ -214,7 +214,8 @@ double plain_means_of_block(const Matrix& m, int64_t block) {
 
 void plain_update_block(const Matrix& m, int64_t block, double rate) {
   const int64_t width = m.in.num_columns;
-  const auto [keep, momentum] = change_of(m.in);
+  const Change change = change_of(m.in);
+  const float keep = change.keep, momentum = change.momentum;
   const float step = narrow(rate * m.in.gradient_scale);
   const int64_t begin = m.first_row(block) * width, end = m.last_row(block) * width;
   const float *gradient = m.gradient, *mean = m.rows;
