@@ -80,8 +80,8 @@ choose_precision() {
   precision=fp32
 }
 
-# Precision and steps of every run, chosen once: what QUICKSTART_MINUTES allows on two modern cores, up to
-# 40 % fewer on a machine that turns out slower. Kept, so that a second call goes on with the same. Sets
+# Precision and steps of every run, chosen once: what QUICKSTART_MINUTES allows on two modern cores, down to
+# half of that on a machine that turns out slower. Kept, so that a second call goes on with the same. Sets
 # `steps` and `precision`.
 choose_steps() {
   local total=0 model seconds before
@@ -100,7 +100,7 @@ choose_steps() {
     total=$(awk "BEGIN {print $total + $seconds}")
   done
   awk -v minutes="$minutes" -v rate="$steps_per_minute" -v total="$total" -v precision="$precision" 'BEGIN {
-    wanted = minutes * rate; possible = minutes * 60 / total; least = wanted * 0.6
+    wanted = minutes * rate; possible = minutes * 60 / total; least = wanted * 0.5
     steps = wanted < possible ? wanted : (possible > least ? possible : least)
     steps = 100 * int(steps / 100)
     print (steps < 100 ? 100 : steps), minutes, precision

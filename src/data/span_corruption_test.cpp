@@ -14,7 +14,7 @@ namespace {
 
 using testing::ElementsAre;
 
-// t5/data/preprocessors_test.py of google-research/text-to-text-transfer-transformer.
+// F11: t5/data/preprocessors_test.py of google-research/text-to-text-transfer-transformer.
 const std::vector<int32_t> kTokens = {3, 2, 20, 4, 3, 2, 8, 13, 2, 3, 2, 23, 7, 19, 22, 3, 2, 7, 2};
 
 TEST(SpanCorruption, PublishedVector) {

@@ -87,8 +87,8 @@ TEST(BeamSearch, FindsWhatTransformersFinds) {
   EXPECT_EQ(cases, 150);
 }
 
-// The toy problem of t5x: staying in A or B scores +1, -1, +1, -1 in turn, switching the opposite.
-// Two beams suffice to find both best paths.
+// F10, the toy problem of t5x/decoding_test.py: staying in A or B scores +1, -1, +1, -1 in turn,
+// switching the opposite. Two beams suffice to find both best paths.
 TEST(BeamSearch, FindsBothBestPathsOfTheToyProblem) {
   enum : int32_t { kPad, kEnd, kA, kB, kStart };
   static constexpr float kNever = -1e7F;
