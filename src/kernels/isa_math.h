@@ -12,7 +12,7 @@
 namespace switchyard::kernels {
 namespace {
 
-#if defined(__AMX_BF16__)
+#if defined(__AMX_BF16__) || defined(__AMXBF16__)  // GCC, Clang 14
 constexpr Isa kCompiledIsa = Isa::kAmxBf16;
 #elif defined(__AVX512BF16__)
 constexpr Isa kCompiledIsa = Isa::kAvx512Bf16;

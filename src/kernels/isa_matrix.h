@@ -116,7 +116,7 @@ void multiply(const Product<T>& in) {
 #endif
 }
 
-#if defined(__AMX_BF16__)
+#if defined(__AMX_BF16__) || defined(__AMXBF16__)  // GCC, Clang 14
 /// Two tiles of 16 columns by one or two tiles of 16 rows of C: sums in tiles 0 to 3.
 template <bool kTwoRows>
 inline void tile_block(const Product<Bf16>& in, int64_t row, int64_t column) {
@@ -182,7 +182,7 @@ void multiply(const Product<Bf16>& in) {
 /// Must live on a thread while it multiplies: sets up the tile registers where there are any.
 class MatrixScope {
  public:
-#if defined(__AMX_BF16__)
+#if defined(__AMX_BF16__) || defined(__AMXBF16__)  // GCC, Clang 14
   MatrixScope() {
     // Eight tiles of 16 rows by 64 bytes; the layout is the processor's.
     struct alignas(64) {
