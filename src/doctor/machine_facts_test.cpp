@@ -43,14 +43,16 @@ TEST_F(MachineFactsTest, AnEmptyMachineKeepsTheDefaults) {
 }
 
 TEST_F(MachineFactsTest, ReadsWhatTheKernelWrites) {
-  folder_.put("proc/meminfo", "MemTotal:       16384 kB\nMemFree: 1 kB\nMemAvailable:    8192 kB\n");
+  folder_.put("proc/meminfo",
+              "MemTotal:       16384 kB\nMemFree: 1 kB\nMemAvailable:    8192 kB\n");
   folder_.put("proc/loadavg", "1.75 0.50 0.25 3/123 4567\n");
   folder_.put("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
   for (const char* node : {"node0", "node1", "node12"}) {
     folder_.put(std::string("sys/devices/system/node/") + node + "/cpulist", "0\n");
   }
   folder_.put("sys/devices/system/node/nodes_with_memory/x", "");
-  folder_.put("proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t NVIDIA H100\nIRQ: 3\n");
+  folder_.put("proc/driver/nvidia/gpus/0000:01:00.0/information",
+              "Model: \t\t NVIDIA H100\nIRQ: 3\n");
   const MachineFacts facts = read_machine_facts(sources());
   EXPECT_EQ(facts.machine_memory, 16384u * 1024);
   EXPECT_EQ(facts.free_memory, 8192u * 1024);

@@ -64,8 +64,8 @@ void forward(const CrossEntropyForward<T>& in) {
 // With p = e^(x - log Z): gradient * scale * (p * (1 + 2 * z_weight * log Z) - [i = target]).
 template <class T>
 void backward(const CrossEntropyBackward<T>& in) {
-  // In locals: a float written to the logits might be one of `in`, for all the compiler knows, and it
-  // would leave the loop scalar.
+  // In locals: a float written to the logits might be one of `in`, for all the compiler knows, and
+  // it would leave the loop scalar.
   const float scale = in.scale, z_weight = in.z_weight, outer = in.gradient * scale;
   const int64_t width = in.width;
 #pragma omp parallel for schedule(static)
