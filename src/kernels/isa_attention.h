@@ -23,20 +23,6 @@ constexpr int64_t kBlockRows = 64;
 constexpr int64_t kRowGap = 32;
 constexpr int kStepVectors = static_cast<int>(kMatrixMultiple) / kLanes;
 
-/// What the packed copies of T hold: bfloat16 only where there is a dot product for it.
-template <class T>
-struct PackedAs {
-  using Type = float;
-};
-#if defined(__AVX512BF16__)
-template <>
-struct PackedAs<Bf16> {
-  using Type = Bf16;
-};
-#endif
-template <class T>
-using Packed = typename PackedAs<T>::Type;
-
 /// Which keys a query row sees: those of [begin, end) whose penalty, if there is one, is 0.
 struct Extent {
   int64_t begin, end;

@@ -21,6 +21,20 @@ constexpr int64_t kPair = 1;
 template <>
 constexpr int64_t kPair<Bf16> = 2;
 
+/// What the packed copies of T hold: bfloat16 only where there is a dot product for it.
+template <class T>
+struct PackedAs {
+  using Type = float;
+};
+#if defined(__AVX512BF16__)
+template <>
+struct PackedAs<Bf16> {
+  using Type = Bf16;
+};
+#endif
+template <class T>
+using Packed = typename PackedAs<T>::Type;
+
 constexpr int64_t kMatrixMultiple = 32;  // N and depth of every product
 constexpr int64_t kMatrixRowSlack = 16;  // rows that may be read and written beyond M, rounded up
 
@@ -219,17 +233,19 @@ void pack_rows(const From* from, int64_t stride, int64_t rows, int64_t columns, 
               static_cast<std::size_t>((padded_rows - rows) * padded_columns) * sizeof(To));
 }
 
+/// Two rows side by side: even[0], odd[0], even[1], odd[1], ...
+inline void interleave(const Bf16* even, const Bf16* odd, int64_t columns, Bf16* to) {
+#pragma omp simd
+  for (int64_t i = 0; i < columns; ++i) {
+    const uint32_t pair = even[i].bits | static_cast<uint32_t>(odd[i].bits) << 16;
+    std::memcpy(to + 2 * i, &pair, sizeof pair);
+  }
+}
+
 /// Dense rows [rows, columns] -> the right factor of the same shape. rows: a multiple of 2.
 inline void interleave_rows(const Bf16* from, int64_t rows, int64_t columns, Bf16* to) {
   for (int64_t r = 0; r < rows; r += 2) {
-    const Bf16* even = from + r * columns;
-    const Bf16* odd = even + columns;
-    Bf16* pairs = to + r * columns;
-#pragma omp simd
-    for (int64_t i = 0; i < columns; ++i) {
-      const uint32_t pair = even[i].bits | static_cast<uint32_t>(odd[i].bits) << 16;
-      std::memcpy(pairs + 2 * i, &pair, sizeof pair);
-    }
+    interleave(from + r * columns, from + (r + 1) * columns, columns, to + r * columns);
   }
 }
 

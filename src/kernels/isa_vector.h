@@ -52,6 +52,12 @@ inline float largest_of(Vector value) {
 }
 
 #if defined(__AVX512BF16__)
+inline Vector load(const Bf16* from) {
+  uint16_t __attribute__((vector_size(2 * kLanes))) half;
+  std::memcpy(&half, from, sizeof half);
+  return reinterpret_cast<Vector>(__builtin_convertvector(half, VectorBits) << 16);
+}
+
 /// Rounds to nearest even; denormals become 0.
 inline void store_vector(Bf16* to, Vector value) {
   const __m256bh rounded = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(value));

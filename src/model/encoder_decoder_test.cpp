@@ -200,8 +200,11 @@ TEST_P(NoFuture, IsSeenByTheDecoder) {
     batch.decoder_input_ids = batch.decoder_input_ids.clone();
     batch.decoder_input_ids[0][4] = 7;
     const at::Tensor after = model.decode(batch, memory, options);
-    EXPECT_TRUE(at::equal(before.narrow(1, 0, 4), after.narrow(1, 0, 4))) << capacity;
-    EXPECT_FALSE(at::equal(before.narrow(1, 4, 2), after.narrow(1, 4, 2))) << capacity;
+    // An expert that gets another number of rows may round a row differently (MKL does on AMD
+    // processors, by 1e-7); what is seen changes outputs by more than 0.01.
+    const at::Tensor change = (after - before).abs();
+    EXPECT_LT(change.narrow(1, 0, 4).max().item<float>(), 2e-6) << capacity;
+    EXPECT_GT(change.narrow(1, 4, 2).amax(2).min().item<float>(), 0.01) << capacity;
   }
 }
 

@@ -1,4 +1,5 @@
 #include "base/profile.h"
+#include "ops/layer_products.h"
 #include "ops/ops.h"
 #include "ops/parameter_bridge.h"
 
@@ -16,23 +17,27 @@ class Linear : public torch::autograd::Function<Linear> {
     save_parameter(context, "w", *w);
     context->save_for_backward({x});
     std::vector<int64_t> shape = x.sizes().vec();
-    const at::Tensor flat = x.reshape({-1, shape.back()});
-    shape.back() = w->compute().size(0);
-    return at::mm(flat, w->compute().t()).view(shape);
+    const at::Tensor flat = x.detach().reshape({-1, shape.back()}).contiguous();
+    const at::Tensor y = at::empty({flat.size(0), w->compute().size(0)}, flat.options());
+    layer_forward(flat, {0, flat.size(0)}, w->compute(), false, y);
+    shape.back() = y.size(1);
+    return y.view(shape);
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     Parameter& w = saved_parameter(context, "w");
     const at::Tensor x = context->get_saved_variables()[0];
-    const at::Tensor flat = x.reshape({-1, x.size(-1)});
-    const at::Tensor gradient = gradients[0].reshape({flat.size(0), -1});
+    const at::Tensor flat = x.reshape({-1, x.size(-1)}).contiguous();
+    const at::Tensor gradient = gradients[0].reshape({flat.size(0), -1}).contiguous();
+    const RowOffsets all = {0, flat.size(0)};
     {
       const ProfileScope profile("linear weight gradient", w.name());
-      w.add_gradient(at::mm(gradient.t(), flat));
+      layer_weight_gradient(gradient, flat, all, w);
     }
     const ProfileScope profile("linear input gradient", w.name());
-    at::Tensor x_gradient;
-    if (context->needs_input_grad(0)) x_gradient = at::mm(gradient, w.compute()).view(x.sizes());
-    return {x_gradient, at::Tensor(), at::Tensor()};
+    if (!context->needs_input_grad(0)) return {at::Tensor(), at::Tensor(), at::Tensor()};
+    const at::Tensor x_gradient = at::empty_like(flat);
+    layer_input_gradient(gradient, all, w.compute(), at::Tensor(), x_gradient);
+    return {x_gradient.view(x.sizes()), at::Tensor(), at::Tensor()};
   }
 };
 

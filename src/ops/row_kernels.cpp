@@ -1,6 +1,5 @@
 #include "ops/row_kernels.h"
 
-#include <algorithm>
 #include <bit>
 
 namespace switchyard::rows {
@@ -76,23 +75,6 @@ SWITCHYARD_CLONES void gather_bits(const uint16_t* upstream, const uint16_t* y, 
   }
 }
 
-SWITCHYARD_CLONES double widen_bits(const uint16_t* from, int64_t count, float* to) {
-  constexpr int64_t kBlock = 512;
-  double total = 0;
-  for (int64_t begin = 0; begin < count; begin += kBlock) {
-    const int64_t end = std::min(count, begin + kBlock);
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = begin; i < end; ++i) {
-      const float wide = widen(from[i]);
-      to[i] = wide;
-      sum += wide * wide;
-    }
-    total += sum;
-  }
-  return total;
-}
-
 #undef SWITCHYARD_CLONES
 
 }  // namespace
@@ -123,10 +105,6 @@ void gather_scaled(const c10::BFloat16* upstream, const c10::BFloat16* y, const 
                    const int64_t* index, int64_t count, int64_t width, c10::BFloat16* scaled,
                    float* dot) {
   gather_bits(bits_of(upstream), bits_of(y), gate, index, count, width, bits_of(scaled), dot);
-}
-
-double widen_and_square(const c10::BFloat16* from, int64_t count, float* to) {
-  return widen_bits(bits_of(from), count, to);
 }
 
 }  // namespace switchyard::rows

@@ -27,8 +27,4 @@ void gather_scaled(const c10::BFloat16* upstream, const c10::BFloat16* y, const 
                    const int64_t* index, int64_t count, int64_t width, c10::BFloat16* scaled,
                    float* dot);
 
-/// to[i] = from[i] for i < count, and the sum of their squares (in float32 over 512 elements, then
-/// in double).
-double widen_and_square(const c10::BFloat16* from, int64_t count, float* to);
-
 }  // namespace switchyard::rows
