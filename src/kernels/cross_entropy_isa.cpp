@@ -29,7 +29,8 @@ double sum_of_exponentials(const T* logits, int64_t width, float scale, float to
     const int64_t end = std::min(width, begin + kStretch);
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = begin; i < end; ++i) sum += vector_exp(to_float(logits[i]) * scale - top);
+    for (int64_t i = begin; i < end; ++i)
+      sum += vector_exp_below_one(to_float(logits[i]) * scale - top);
     total += sum;
   }
   return total;
@@ -78,10 +79,11 @@ void backward(const CrossEntropyBackward<T>& in) {
     }
     const float log_z = in.log_z[r];
     const float factor = outer * (1 + 2 * z_weight * log_z);
-    const float own = factor * vector_exp(to_float(logits[target]) * scale - log_z) - outer;
+    const float own =
+        factor * vector_exp_below_one(to_float(logits[target]) * scale - log_z) - outer;
 #pragma omp simd
     for (int64_t i = 0; i < width; ++i) {
-      const float probability = vector_exp(to_float(logits[i]) * scale - log_z);
+      const float probability = vector_exp_below_one(to_float(logits[i]) * scale - log_z);
       store(logits + i, factor * probability);
     }
     store(logits + target, own);

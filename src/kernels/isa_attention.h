@@ -152,7 +152,7 @@ SoftmaxSums softmax_row(const Extent& extent, const Columns& columns, float* sco
   fill_zero(out, columns.begin, steps.begin);
   for (int64_t j = steps.begin; j < steps.end; j += kMatrixMultiple) {
     for (int v = 0; v < kStepVectors; ++v) {
-      const Vector e = vector_exp(load(scores + j + v * kLanes) - top);
+      const Vector e = vector_exp_below_one(load(scores + j + v * kLanes) - top);
       sum[v] += e;
       store_vector(out + j + v * kLanes, e);
     }
@@ -176,7 +176,7 @@ inline float probability_row(const Extent& extent, const Columns& columns, float
   for (int64_t j = steps.begin; j < steps.end; j += kMatrixMultiple) {
     for (int v = 0; v < kStepVectors; ++v) {
       const int64_t at = j + v * kLanes;
-      const Vector p = vector_exp(load(scores + at) - log_sum);
+      const Vector p = vector_exp_below_one(load(scores + at) - log_sum);
       sum[v] += p * load(dprobabilities + at);
       store_vector(scores + at, p);
     }

@@ -47,5 +47,27 @@ inline Float exp_of(Float x) {
 }
 inline float vector_exp(float x) { return exp_of<float, uint32_t>(x); }
 
+/// The same for x <= 1, in little more than half the instructions: for the passes of softmax.
+template <class Float, class Bits>
+inline Float exp_below_one_of(Float x) {
+  constexpr float kLowest = -87.33654f;
+  constexpr float kLog2e = 1.44269504f;
+  constexpr float kLn2High = 0.693145752f, kLn2Low = 1.42860677e-6f;
+  constexpr float kShift = 0x1.8p23f + 127;
+  const Float shifted = x * kLog2e + kShift;
+  const Float n = shifted - kShift;
+  const Float r = (x - n * kLn2High) - n * kLn2Low;
+  Float p = 1.98756912e-4f * r + 1.39819994e-3f;
+  p = p * r + 8.33345197e-3f;
+  p = p * r + 4.16657962e-2f;
+  p = p * r + 1.66666657e-1f;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  const Float y = p * std::bit_cast<Float>(std::bit_cast<Bits>(shifted) << 23);
+  return x < kLowest ? 0.0f : y;
+}
+inline float vector_exp_below_one(float x) { return exp_below_one_of<float, uint32_t>(x); }
+
 }  // namespace
 }  // namespace switchyard::kernels

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "kernels/bf16.h"
 #include "kernels/isa_math.h"
@@ -40,16 +41,27 @@ inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
 
 inline Vector vector_exp(Vector x) { return exp_of<Vector, VectorBits>(x); }
 
+inline Vector vector_exp_below_one(Vector x) { return exp_below_one_of<Vector, VectorBits>(x); }
+
+/// Lane i of the result is lane i + kStep of `value`, counted around.
+template <int kStep, int... kLane>
+inline Vector rotated(Vector value, std::integer_sequence<int, kLane...>) {
+  return __builtin_shufflevector(value, value, ((kLane + kStep) % kLanes)...);
+}
+/// combine() of all lanes, in log(kLanes) steps; combine must not depend on the order.
+template <int kStep = kLanes / 2, class Combine>
+inline float over_lanes(Vector value, const Combine& combine) {
+  if constexpr (kStep == 0) {
+    return value[0];
+  } else {
+    constexpr std::make_integer_sequence<int, kLanes> lanes;
+    return over_lanes<kStep / 2>(combine(value, rotated<kStep>(value, lanes)), combine);
+  }
+}
 inline float sum_of(Vector value) {
-  float sum = value[0];
-  for (int i = 1; i < kLanes; ++i) sum += value[i];
-  return sum;
+  return over_lanes(value, [](Vector a, Vector b) { return a + b; });
 }
-inline float largest_of(Vector value) {
-  float largest = value[0];
-  for (int i = 1; i < kLanes; ++i) largest = value[i] > largest ? value[i] : largest;
-  return largest;
-}
+inline float largest_of(Vector value) { return over_lanes(value, larger); }
 
 #if defined(__AVX512BF16__)
 inline Vector load(const Bf16* from) {
