@@ -51,11 +51,11 @@ struct WeightGradient {
   bool accumulate;
 };
 
-/// What one thread does at a time, planned once for all instruction sets.
+/// The part of a result that one thread makes at a time, planned once for all instruction sets.
 struct GemmUnit {
   int64_t group;
-  int64_t row_begin, row_end;        // of a (LayerProduct) or of the group's dy (WeightGradient)
-  int64_t column_begin, column_end;  // of c, or rows of the gradient; begins: multiples of 64
+  int64_t row_begin, row_end;        // of c, or of the group's gradient
+  int64_t column_begin, column_end;  // begins: multiples of 64
 };
 
 struct GemmTable {

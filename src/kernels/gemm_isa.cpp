@@ -59,8 +59,9 @@ void store_rows(const LayerProduct& call, const float* sums, int64_t row, int64_
     Bf16* to = call.c + place;
     int64_t i = 0;
 #if defined(__AVX512BF16__)
-    for (; i + kLanes <= columns; i += kLanes) {
-      store_vector(to + i, finish(load(from + i), relu + i));
+    for (; i + 2 * kLanes <= columns; i += 2 * kLanes) {
+      store_vectors(to + i, finish(load(from + i), relu + i),
+                    finish(load(from + i + kLanes), relu + i + kLanes));
     }
 #endif
     for (; i < columns; ++i) store(to + i, finish(from[i], relu + i));
@@ -82,13 +83,14 @@ void store_block(const LayerProduct& call, const float* sums, int64_t row, int64
 
 class ProductWorker {
  public:
-  ProductWorker(const LayerProduct& call, int64_t widest, void* memory)
+  ProductWorker(const LayerProduct& call, const GemmUnit& largest, void* memory)
       : call_(call),
         depth_(round_up(call.depth, kMatrixMultiple)),
         workspace_(memory),
-        panels_(workspace_.take<P>(round_up(widest, kPanel) * depth_)),
+        panels_(workspace_.take<P>(round_up(largest.column_end - largest.column_begin, kPanel) *
+                                   depth_)),
         staging_(workspace_.take<P>(kPanel * depth_)),
-        left_(workspace_.take<P>(kBlockRows * depth_)),
+        left_(workspace_.take<P>(kBlockRows * left_stride<P>(depth_))),
         sums_(workspace_.take<float>(kBlockRows * kPanel)) {}
 
   std::size_t bytes() const { return workspace_.used(); }
@@ -123,11 +125,15 @@ class ProductWorker {
 
   /// The rows where they are if products can read them there.
   Left<P> left_factor(const Bf16* rows, int64_t count) {
-    if (call_.depth == depth_ && count % kFullRows == 0 && in_place<P>(rows)) {
-      return {in_place<P>(rows), call_.a_stride};
+    if (call_.depth == depth_ && count % kFullRows == 0) {
+      if (const P* own = in_place<P>(rows, call_.a_stride)) return {own, call_.a_stride};
     }
-    pack_rows(rows, call_.a_stride, count, call_.depth, left_, round_up(count, kFullRows), depth_);
-    return {left_, depth_};
+    const int64_t stride = left_stride<P>(depth_);
+    for (int64_t r = 0; r < count; ++r) {
+      pack_rows(rows + r * call_.a_stride, call_.a_stride, 1, call_.depth, left_ + r * stride, 1,
+                depth_);
+    }
+    return {left_, stride};
   }
 
   const LayerProduct& call_;
@@ -141,106 +147,104 @@ class ProductWorker {
 
 class GradientWorker {
  public:
-  GradientWorker(const WeightGradient& call, int64_t widest, void* memory)
+  GradientWorker(const WeightGradient& call, const GemmUnit& largest, void* memory)
       : call_(call),
-        outputs_(round_up(widest, kMatrixMultiple)),
+        rows_(round_up(largest.row_end - largest.row_begin, kMatrixMultiple)),
         workspace_(memory),
-        left_(workspace_.take<P>(outputs_ * kChunkRows)),
-        staging_(workspace_.take<P>(2 * kMatrixMultiple * outputs_)),
+        left_(workspace_.take<P>(rows_ * left_stride<P>(kChunkRows))),
+        staging_(workspace_.take<P>(2 * kMatrixMultiple * rows_)),
         panel_(workspace_.take<P>(kChunkRows * kPanel)),
-        sums_(workspace_.take<float>(outputs_ * kPanel)) {}
+        sums_(workspace_.take<float>(
+            rows_ * round_up(largest.column_end - largest.column_begin, kPanel))) {}
 
   std::size_t bytes() const { return workspace_.used(); }
 
   /// -> the sum of squares of this unit's part of the gradient.
   double run(const GemmUnit& unit) {
-    Part part{call_.gradient + (unit.group * call_.outputs + unit.column_begin) * call_.inputs,
-              unit.column_end - unit.column_begin, call_.accumulate};
-    for (int64_t row = unit.row_begin; row < unit.row_end; row += kChunkRows) {
-      add_chunk(unit, part, row, std::min(kChunkRows, unit.row_end - row));
-      part.holds_sums = true;
+    const int64_t* group = call_.groups.offsets + unit.group;
+    for (int64_t row = group[0]; row < group[1]; row += kChunkRows) {
+      add_chunk(unit, row, std::min(kChunkRows, group[1] - row), row > group[0]);
     }
     double squares = 0;
-    for (int64_t n = 0; n < part.outputs; ++n) {
-      float* own = part.gradient + n * call_.inputs;
-      if (!part.holds_sums) {
-        std::memset(own, 0, static_cast<std::size_t>(call_.inputs) * sizeof(float));
-      } else {
-        squares += row_squares(own, call_.inputs);
-      }
+    for (int64_t n = unit.row_begin; n < unit.row_end; ++n) {
+      squares += finish_row(unit, n, group[1] > group[0]);
     }
     return squares;
   }
 
  private:
-  struct Part {
-    float* gradient;  // [outputs, K]
-    int64_t outputs;
-    bool holds_sums;  // to be added to
-  };
-
-  void add_chunk(const GemmUnit& unit, const Part& part, int64_t row, int64_t rows) {
-    const int64_t depth = round_up(rows, kMatrixMultiple);
-    pack_transposed_rows(call_.dy + row * call_.dy_stride + unit.column_begin, call_.dy_stride,
-                         rows, part.outputs, left_, depth, round_up(part.outputs, kMatrixMultiple),
+  /// Adds the products of some rows of dy and x to the sums, or starts them.
+  void add_chunk(const GemmUnit& unit, int64_t row, int64_t rows, bool add) {
+    const int64_t depth = round_up(rows, kMatrixMultiple), stride = left_stride<P>(depth);
+    const int64_t outputs = unit.row_end - unit.row_begin;
+    pack_transposed_rows(call_.dy + row * call_.dy_stride + unit.row_begin, call_.dy_stride, rows,
+                         outputs, left_, stride, depth, round_up(outputs, kMatrixMultiple),
                          staging_);
-    for (int64_t k = 0; k < call_.inputs; k += kPanel) {
-      const int64_t columns = std::min(kPanel, call_.inputs - k);
-      pack_panel(call_.x + row * call_.x_stride + k, call_.x_stride, rows, columns, panel_, depth);
-      float* gradient = part.gradient + k;
-      if (part.outputs % kFullRows == 0 && columns % kMatrixMultiple == 0) {
-        const Initial initial{part.holds_sums ? gradient : nullptr, call_.inputs};
-        multiply(Product<P>{part.outputs, columns, depth, left_, depth, panel_, kPanel, initial,
-                            gradient, call_.inputs});
-      } else {
-        if (part.holds_sums) copy_block(gradient, call_.inputs, sums_, kPanel, part, columns);
-        const Initial initial{part.holds_sums ? sums_ : nullptr, kPanel};
-        multiply(Product<P>{part.outputs, kPanel, depth, left_, depth, panel_, kPanel, initial,
-                            sums_, kPanel});
-        copy_block(sums_, kPanel, gradient, call_.inputs, part, columns);
+    for (int64_t k = unit.column_begin; k < unit.column_end; k += kPanel) {
+      pack_panel(call_.x + row * call_.x_stride + k, call_.x_stride, rows,
+                 std::min(kPanel, unit.column_end - k), panel_, depth);
+      float* sums = panel_sums(unit, k);
+      const Initial initial{add ? sums : nullptr, kPanel};
+      multiply(
+          Product<P>{outputs, kPanel, depth, left_, stride, panel_, kPanel, initial, sums, kPanel});
+    }
+  }
+
+  float* panel_sums(const GemmUnit& unit, int64_t k) const {
+    return sums_ + (k - unit.column_begin) * rows_;
+  }
+
+  /// Row n of the gradient from its sums, or from zeros; -> the sum of its squares.
+  double finish_row(const GemmUnit& unit, int64_t n, bool has_sums) {
+    float* gradient = call_.gradient + (unit.group * call_.outputs + n) * call_.inputs;
+    Vector squares{};
+    double rest = 0;
+    for (int64_t k = unit.column_begin; k < unit.column_end; k += kPanel) {
+      const int64_t columns = std::min(kPanel, unit.column_end - k);
+      const float* sums = panel_sums(unit, k) + (n - unit.row_begin) * kPanel;
+      float* own = gradient + k;
+      int64_t i = 0;
+      for (; i + kLanes <= columns; i += kLanes) {
+        Vector value = has_sums ? load(sums + i) : Vector{};
+        if (call_.accumulate) value += load(own + i);
+        store_vector(own + i, value);
+        squares += value * value;
+      }
+      for (; i < columns; ++i) {
+        own[i] = (has_sums ? sums[i] : 0.0f) + (call_.accumulate ? own[i] : 0.0f);
+        rest += double{own[i]} * own[i];
       }
     }
-  }
-
-  static void copy_block(const float* from, int64_t stride, float* to, int64_t to_stride,
-                         const Part& part, int64_t columns) {
-    for (int64_t n = 0; n < part.outputs; ++n) {
-      std::copy_n(from + n * stride, columns, to + n * to_stride);
-    }
-  }
-
-  static double row_squares(const float* row, int64_t count) {
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < count; ++i) sum += row[i] * row[i];
-    return sum;
+    return sum_of(squares) + rest;
   }
 
   const WeightGradient& call_;
-  int64_t outputs_;  // of the widest unit, padded
+  int64_t rows_;  // of the largest unit, padded
   Workspace workspace_;
-  P* left_;      // [outputs, chunk]
-  P* staging_;   // [2, 32, outputs]
+  P* left_;      // [rows, chunk]
+  P* staging_;   // [2, 32, rows]
   P* panel_;     // right factor [chunk, kPanel]
-  float* sums_;  // [outputs, kPanel]
+  float* sums_;  // [panels, rows, kPanel]
 };
 
 /// Calls work(worker, i) for every unit, each thread with a worker of its own.
 template <class Worker, class Call, class Work>
 void for_each_unit(const Call& call, const GemmUnit* units, int64_t count, const Work& work) {
   if (count == 0) return;
-  int64_t widest = 0;
+  GemmUnit largest{};  // in each direction
   for (int64_t i = 0; i < count; ++i) {
-    widest = std::max(widest, units[i].column_end - units[i].column_begin);
+    const GemmUnit& unit = units[i];
+    largest.row_end = std::max(largest.row_end, unit.row_end - unit.row_begin);
+    largest.column_end = std::max(largest.column_end, unit.column_end - unit.column_begin);
   }
   const auto bytes = static_cast<std::size_t>(
-      round_up(static_cast<int64_t>(Worker(call, widest, nullptr).bytes()), 4096));
+      round_up(static_cast<int64_t>(Worker(call, largest, nullptr).bytes()), 4096));
   auto* memory = static_cast<std::byte*>(
       scratch_bytes(0, bytes * static_cast<std::size_t>(omp_get_max_threads())));
 #pragma omp parallel
   {
     const MatrixScope scope;
-    Worker worker(call, widest, memory + bytes * static_cast<std::size_t>(omp_get_thread_num()));
+    Worker worker(call, largest, memory + bytes * static_cast<std::size_t>(omp_get_thread_num()));
 #pragma omp for schedule(dynamic, 1)
     for (int64_t i = 0; i < count; ++i) work(worker, i);
   }

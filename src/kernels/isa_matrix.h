@@ -242,6 +242,20 @@ inline void interleave(const Bf16* even, const Bf16* odd, int64_t columns, Bf16*
   }
 }
 
+/// Two rows side by side as interleave() does, the pairs of even columns to one place and those of
+/// odd columns to another. columns: a multiple of 32.
+inline void interleave_apart(const Bf16* even, const Bf16* odd, int64_t columns, Bf16* even_columns,
+                             Bf16* odd_columns) {
+  for (int64_t i = 0; i < columns; i += 2 * kLanes) {
+    VectorBits a, b;
+    std::memcpy(&a, even + i, sizeof a);
+    std::memcpy(&b, odd + i, sizeof b);
+    const VectorBits first = (a & 0xFFFFu) | (b << 16), second = (a >> 16) | (b & 0xFFFF0000u);
+    std::memcpy(even_columns + i, &first, sizeof first);
+    std::memcpy(odd_columns + i, &second, sizeof second);
+  }
+}
+
 /// Dense rows [rows, columns] -> the right factor of the same shape. rows: a multiple of 2.
 inline void interleave_rows(const Bf16* from, int64_t rows, int64_t columns, Bf16* to) {
   for (int64_t r = 0; r < rows; r += 2) {

@@ -10,7 +10,20 @@
 namespace switchyard::kernels {
 namespace {
 
-constexpr int64_t kPanel = 64;  // columns of a right factor
+// Columns of a right factor: as wide as a block of registers or tiles.
+#if defined(__AMX_BF16__) || defined(__AMXBF16__)
+constexpr int64_t kPanel = 32;
+#else
+constexpr int64_t kPanel = 64;
+#endif
+
+// Elements between the rows of a left factor: an odd number of cache lines, so that the rows of a
+// block do not fall on the same sets of the cache.
+template <class P>
+int64_t left_stride(int64_t depth) {
+  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(P));
+  return round_up(depth, 2 * kLine) + kLine;
+}
 
 template <class P>
 struct Left {
@@ -18,11 +31,13 @@ struct Left {
   int64_t stride;
 };
 
-/// The rows themselves as a left factor, or null if they must be widened.
+/// The rows themselves as a left factor, or null if they must be widened or if too many of them
+/// would fall on the same sets of the cache.
 template <class P>
-const P* in_place(const Bf16* rows) {
+const P* in_place(const Bf16* rows, int64_t stride) {
+  constexpr int64_t kAliasing = 2048 / static_cast<int64_t>(sizeof(Bf16));
   if constexpr (std::is_same_v<P, Bf16>) {
-    return rows;
+    return stride % kAliasing == 0 ? nullptr : rows;
   } else {
     return nullptr;
   }
@@ -64,20 +79,20 @@ inline void pack_transposed_panel(const Bf16* from, int64_t stride, int64_t colu
   transpose(from, stride / 2, kPanel, padded_depth / 2, to, kPanel);
 }
 
-/// Rows [rows, columns] -> the left factor [padded_columns, padded_rows] of their transpose.
-/// staging: [2, kMatrixMultiple, padded_columns].
+/// Rows [rows, columns] -> the left factor [padded_columns, padded_rows] of their transpose, its
+/// rows to_stride apart. staging: [2, kMatrixMultiple, padded_columns].
 inline void pack_transposed_rows(const Bf16* from, int64_t stride, int64_t rows, int64_t columns,
-                                 float* to, int64_t padded_rows, int64_t padded_columns,
-                                 float* staging) {
+                                 float* to, int64_t to_stride, int64_t padded_rows,
+                                 int64_t padded_columns, float* staging) {
   for (int64_t r = 0; r < padded_rows; r += kMatrixMultiple) {
     const int64_t count = std::clamp<int64_t>(rows - r, 0, kMatrixMultiple);
     pack_rows(from + r * stride, stride, count, columns, staging, kMatrixMultiple, padded_columns);
-    transpose(staging, padded_columns, kMatrixMultiple, padded_columns, to + r, padded_rows);
+    transpose(staging, padded_columns, kMatrixMultiple, padded_columns, to + r, to_stride);
   }
 }
 inline void pack_transposed_rows(const Bf16* from, int64_t stride, int64_t rows, int64_t columns,
-                                 Bf16* to, int64_t padded_rows, int64_t padded_columns,
-                                 Bf16* staging) {
+                                 Bf16* to, int64_t to_stride, int64_t padded_rows,
+                                 int64_t padded_columns, Bf16* staging) {
   Bf16* const padded = staging + kMatrixMultiple * padded_columns;
   for (int64_t r = 0; r < padded_rows; r += kMatrixMultiple) {
     const Bf16* source = from + r * stride;
@@ -88,12 +103,16 @@ inline void pack_transposed_rows(const Bf16* from, int64_t stride, int64_t rows,
       source = padded;
       source_stride = padded_columns;
     }
-    for (int64_t i = 0; i < kMatrixMultiple; i += 2) {
-      interleave(source + i * source_stride, source + (i + 1) * source_stride, padded_columns,
-                 staging + i * padded_columns);
+    // Pairs of even and of odd columns, [16, padded_columns / 2] each.
+    Bf16* const odd = staging + kMatrixMultiple / 2 * padded_columns;
+    for (int64_t i = 0; i < kMatrixMultiple / 2; ++i) {
+      const Bf16* pair = source + 2 * i * source_stride;
+      interleave_apart(pair, pair + source_stride, padded_columns, staging + i * padded_columns,
+                       odd + i * padded_columns);
     }
-    transpose(staging, padded_columns, kMatrixMultiple / 2, padded_columns, to + r,
-              padded_rows / 2);
+    const int64_t width = padded_columns / 2;
+    transpose(staging, width, kMatrixMultiple / 2, width, to + r, to_stride);
+    transpose(odd, width, kMatrixMultiple / 2, width, to + r + to_stride, to_stride);
   }
 }
 

@@ -76,6 +76,13 @@ inline void store_vector(Bf16* to, Vector value) {
   std::memcpy(to, &rounded, sizeof rounded);
 }
 
+/// Two vectors rounded to bfloat16, one after the other.
+inline void store_vectors(Bf16* to, Vector first, Vector second) {
+  const __m512bh both =
+      _mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(second), reinterpret_cast<__m512>(first));
+  std::memcpy(to, &both, sizeof both);
+}
+
 /// Two vectors rounded to bfloat16: first_row and second_row as they are, `pairs` with the lanes
 /// of the two alternating (32 elements). The row pointers may be null.
 inline void store_two(Bf16* first_row, Bf16* second_row, Bf16* pairs, Vector first, Vector second) {
