@@ -82,9 +82,10 @@ RoutingPlan plan_of_choices(const RouterInput& input, const at::Tensor& experts)
   // The gate is float32 whatever the router's type.
   const at::Tensor gate = input.probabilities.gather(1, experts);
   plan.gate = gate.scalar_type() == at::kBFloat16 ? gate.to(at::kFloat) : gate;
+  // A copy: routers write -1 into it, and the gate's backward reads `experts`.
   plan.expert = input.valid.defined()
                     ? experts.masked_fill(input.valid.logical_not().unsqueeze(1), -1)
-                    : experts;
+                    : experts.clone();
   return plan;
 }
 

@@ -234,6 +234,15 @@ TEST(Top2Router, RandomPolicyUsesTheSecondChoiceWithItsChance) {
   EXPECT_TRUE(used().all().item<bool>());
 }
 
+TEST(Top2Router, GatesAreDifferentiableWhereSecondChoicesAreLeftOut) {
+  ModelConfig config = config_of("top2", 4);
+  config.moe.second_choice = "none";
+  at::Tensor logits = testing::random_tensor({6, 4}, 1).set_requires_grad(true);
+  const RoutingPlan plan = Top2Router(config).route(groups(logits, 6, 6));
+  plan.gate.select(1, 0).sum().backward();
+  EXPECT_GT(logits.grad().abs().sum().item<double>(), 0.01);
+}
+
 TEST(NtlbRouter, UnplacedTokensTryTheirNextExperts) {
   // All want expert 0 (one place); then 1, 2: the fourth token finds nothing among its top three.
   const at::Tensor p = matrix({.4, .3, .2, .1}, 4).expand({4, 4}).contiguous();
