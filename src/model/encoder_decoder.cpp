@@ -1,38 +1,19 @@
 #include "model/encoder_decoder.h"
 
-#include <algorithm>
-#include <cmath>
-#include <optional>
+#include <c10/core/GradMode.h>
 
-#include "base/format.h"
+#include <cmath>
+#include <deque>
+
 #include "base/hash.h"
-#include "model/layers/attention.h"
+#include "model/block.h"
 #include "model/layers/feed_forward.h"
-#include "model/layers/relative_bias.h"
-#include "model/moe/attention_experts.h"
-#include "model/moe/moe_layer.h"
 #include "model/moe/router_loss_total.h"
+#include "model/recomputed_block.h"
 #include "ops/ops.h"
 
 namespace switchyard {
 namespace {
-
-/// What the layers of one pass through one stack share.
-struct Pass {
-  const ForwardOptions* options;
-  int64_t first_sequence;
-  at::Tensor segments;                 // of this stack
-  at::Tensor memory, memory_segments;  // decoder only: the encoder's output
-  at::Tensor offset_bias;              // [H, 2S - 1], shared by the stack's blocks
-  at::Tensor ids;                      // of this stack
-  StackRouterLosses losses;
-  std::vector<RoutingStats> routing;
-};
-
-/// Which parts of a block have experts.
-struct Placement {
-  bool attention, feed_forward;
-};
 
 std::vector<Placement> placements(const std::vector<bool>& attention,
                                   const std::vector<bool>& feed_forward) {
@@ -41,120 +22,10 @@ std::vector<Placement> placements(const std::vector<bool>& attention,
   return blocks;
 }
 
-/// Self-attention, cross-attention in a decoder, feed-forward: each on the norm of the residual
-/// stream, its result dropped out and added back.
-class Block {
- public:
-  Block(ParameterSet& parameters, const std::string& stack, int64_t index,
-        const ModelConfig& config, bool decoder, Placement experts)
-      : config_(config), decoder_(decoder), layer_(format("{}.{}", stack, index)) {
-    const std::string block = format("{}.block.{}.layer.", stack, index);
-    self_norm_ = &norm(parameters, block + "0");
-    if (experts.attention) {
-      attention_experts_.emplace(parameters, block + "0.SelfAttention", layer_, config);
-    } else {
-      self_attention_.emplace(parameters, block + "0.SelfAttention", config);
-    }
-    if (index == 0) {
-      relative_bias_ = &parameters.create(
-          block + "0.SelfAttention.relative_attention_bias.weight",
-          {config.relative_buckets, config.num_heads},
-          {InitRule::Kind::kNormal, 1.0 / std::sqrt(static_cast<double>(config.d_model))});
-    }
-    if (decoder) {
-      cross_norm_ = &norm(parameters, block + "1");
-      cross_attention_.emplace(parameters, block + "1.EncDecAttention", config);
-    }
-    const std::string last = block + (decoder ? "2" : "1");
-    feed_forward_norm_ = &norm(parameters, last);
-    if (experts.feed_forward) {
-      moe_.emplace(parameters, last + ".mlp", layer_, config);
-    } else {
-      feed_forward_.emplace(parameters, last + ".mlp", config);
-    }
-  }
-
-  at::Tensor forward(at::Tensor h, Pass& pass) const {
-    if (relative_bias_) {
-      pass.offset_bias = relative_offset_bias(*relative_bias_, h.size(1), h.size(1), !decoder_,
-                                              config_.relative_max_distance);
-    }
-    const at::Tensor self = ops::rms_norm(h, *self_norm_, config_.norm_epsilon);
-    h = add(h, attend_to_self(self, pass), pass, 0);
-    if (decoder_) {
-      const at::Tensor cross = ops::rms_norm(h, *cross_norm_, config_.norm_epsilon);
-      h = add(h, cross_attention_->forward(cross, pass.memory, cross_masking(pass, h)), pass, 1);
-    }
-    const at::Tensor last = ops::rms_norm(h, *feed_forward_norm_, config_.norm_epsilon);
-    return add(h, moe_ ? routed(last, pass) : dense(last, pass), pass, 2);
-  }
-
- private:
-  Parameter& norm(ParameterSet& parameters, const std::string& prefix) {
-    return parameters.create(prefix + ".layer_norm.weight", {config_.d_model}, {});
-  }
-
-  AttentionLayer::Masking cross_masking(const Pass& pass, const at::Tensor& h) const {
-    AttentionLayer::Masking masking;
-    if (pass.memory_segments.defined()) {
-      masking.key_segments = pass.memory_segments;
-      masking.query_segments =
-          pass.segments.defined() ? pass.segments : at::ones({h.size(0), h.size(1)}, at::kLong);
-    } else if (pass.segments.defined()) {
-      masking.query_segments = pass.segments;
-      masking.key_segments = at::ones({pass.memory.size(0), pass.memory.size(1)}, at::kLong);
-    }
-    return masking;
-  }
-
-  // Dropout streams: four per block, told apart by `place`.
-  RandomStream stream(const Pass& pass, uint64_t place) const {
-    return RandomStream(pass.options->seed, kRandomDropout, pass.options->step,
-                        hash64(layer_, place + 1));
-  }
-
-  at::Tensor add(const at::Tensor& h, const at::Tensor& y, const Pass& pass, uint64_t place) const {
-    const double rate = pass.options->training ? config_.dropout : 0.0;
-    return h + ops::dropout(y, rate, stream(pass, place), pass.first_sequence * h.size(1));
-  }
-
-  at::Tensor dense(const at::Tensor& x, const Pass& pass) const {
-    const double rate = pass.options->training ? config_.dropout : 0.0;
-    return feed_forward_->forward(x, rate, stream(pass, 3), pass.first_sequence * x.size(1));
-  }
-
-  at::Tensor attend_to_self(const at::Tensor& x, Pass& pass) const {
-    const AttentionLayer::Masking masking{pass.offset_bias, decoder_, pass.segments, pass.segments};
-    if (self_attention_) return self_attention_->forward(x, x, masking);
-    return recorded(attention_experts_->forward(moe_input(x, pass), masking), pass);
-  }
-
-  at::Tensor routed(const at::Tensor& x, Pass& pass) const {
-    return recorded(moe_->forward(moe_input(x, pass)), pass);
-  }
-
-  static MoeInput moe_input(const at::Tensor& x, const Pass& pass) {
-    const ForwardOptions& options = *pass.options;
-    return {
-        x,       pass.segments, pass.first_sequence, options.training, options.seed, options.step,
-        pass.ids};
-  }
-
-  static at::Tensor recorded(MoeOutput output, Pass& pass) {
-    pass.losses.layers.push_back({output.balance, output.balance_terms, output.router_z});
-    pass.routing.push_back(std::move(output.stats));
-    return output.y;
-  }
-
-  ModelConfig config_;
-  bool decoder_;
-  std::string layer_;
-  Parameter *self_norm_ = nullptr, *cross_norm_ = nullptr, *feed_forward_norm_ = nullptr;
-  Parameter* relative_bias_ = nullptr;
-  std::optional<AttentionLayer> self_attention_, cross_attention_;
-  std::optional<AttentionExperts> attention_experts_;
-  std::optional<FeedForward> feed_forward_;
-  std::optional<MoeLayer> moe_;
+struct StackOutput {
+  at::Tensor h;  // after the final norm
+  StackRouterLosses losses;
+  std::vector<RoutingStats> routing;
 };
 
 /// Embedding, blocks, final norm.
@@ -170,19 +41,29 @@ class Stack {
     final_norm_ = &parameters.create(name + ".final_layer_norm.weight", {config.d_model}, {});
   }
 
-  at::Tensor forward(const at::Tensor& ids, Parameter& embedding, Pass& pass) const {
+  StackOutput forward(const at::Tensor& ids, Parameter& embedding, Pass pass) const {
     pass.ids = ids;
-    pass.losses.has_dense_block = has_dense_block_;
+    StackOutput output;
+    output.losses.has_dense_block = has_dense_block_;
     at::Tensor h = drop(ops::embedding(ids, embedding), pass, 0);
-    for (const Block& block : blocks_) h = block.forward(h, pass);
-    return drop(ops::rms_norm(h, *final_norm_, config_.norm_epsilon), pass, 1);
+    pass.offset_bias = blocks_.front().offset_bias(h.size(1));
+    const bool recompute =
+        pass.options.recompute && pass.options.training && c10::GradMode::is_enabled();
+    for (const Block& block : blocks_) {
+      BlockOutput next = recompute ? recomputed_forward(block, h, pass) : block.forward(h, pass);
+      h = next.h;
+      for (LayerRouterLosses& losses : next.losses) output.losses.layers.push_back(losses);
+      for (RoutingStats& stats : next.routing) output.routing.push_back(std::move(stats));
+    }
+    output.h = drop(ops::rms_norm(h, *final_norm_, config_.norm_epsilon), pass, 1);
+    return output;
   }
 
  private:
   at::Tensor drop(const at::Tensor& h, const Pass& pass, uint64_t place) const {
-    const RandomStream stream(pass.options->seed, kRandomDropout, pass.options->step,
+    const RandomStream stream(pass.options.seed, kRandomDropout, pass.options.step,
                               hash64(name_, place + 1));
-    return ops::dropout(h, pass.options->training ? config_.dropout : 0.0, stream,
+    return ops::dropout(h, pass.options.training ? config_.dropout : 0.0, stream,
                         pass.first_sequence * h.size(1));
   }
 
@@ -234,16 +115,16 @@ const ParameterSet& EncoderDecoder::parameters() const { return implementation_-
 namespace {
 
 Pass encoder_pass(const Batch& batch, const ForwardOptions& options) {
-  Pass pass{};
-  pass.options = &options;
+  Pass pass;
+  pass.options = options;
   pass.first_sequence = batch.first_sequence;
   pass.segments = batch.encoder_segments;
   return pass;
 }
 
 Pass decoder_pass(const Batch& batch, const at::Tensor& memory, const ForwardOptions& options) {
-  Pass pass{};
-  pass.options = &options;
+  Pass pass;
+  pass.options = options;
   pass.first_sequence = batch.first_sequence;
   pass.segments = batch.decoder_segments;
   pass.memory = memory;
@@ -254,14 +135,15 @@ Pass decoder_pass(const Batch& batch, const at::Tensor& memory, const ForwardOpt
 }  // namespace
 
 at::Tensor EncoderDecoder::encode(const Batch& batch, const ForwardOptions& options) {
-  Pass pass = encoder_pass(batch, options);
-  return implementation_->encoder.forward(batch.encoder_ids, *implementation_->shared, pass);
+  const Pass pass = encoder_pass(batch, options);
+  return implementation_->encoder.forward(batch.encoder_ids, *implementation_->shared, pass).h;
 }
 
 at::Tensor EncoderDecoder::decode(const Batch& batch, const at::Tensor& encoder_hidden,
                                   const ForwardOptions& options) {
-  Pass pass = decoder_pass(batch, encoder_hidden, options);
-  return implementation_->decoder.forward(batch.decoder_input_ids, *implementation_->shared, pass);
+  const Pass pass = decoder_pass(batch, encoder_hidden, options);
+  return implementation_->decoder.forward(batch.decoder_input_ids, *implementation_->shared, pass)
+      .h;
 }
 
 at::Tensor EncoderDecoder::logits(const at::Tensor& hidden) {
@@ -272,10 +154,11 @@ at::Tensor EncoderDecoder::logits(const at::Tensor& hidden) {
 
 ModelOutput EncoderDecoder::forward(const Batch& batch, const ForwardOptions& options) {
   Implementation& model = *implementation_;
-  Pass encoder = encoder_pass(batch, options);
-  const at::Tensor memory = model.encoder.forward(batch.encoder_ids, *model.shared, encoder);
-  Pass decoder = decoder_pass(batch, memory, options);
-  const at::Tensor hidden = model.decoder.forward(batch.decoder_input_ids, *model.shared, decoder);
+  StackOutput encoder =
+      model.encoder.forward(batch.encoder_ids, *model.shared, encoder_pass(batch, options));
+  StackOutput decoder = model.decoder.forward(batch.decoder_input_ids, *model.shared,
+                                              decoder_pass(batch, encoder.h, options));
+  const at::Tensor& hidden = decoder.h;
   const auto loss =
       ops::cross_entropy(hidden.reshape({-1, hidden.size(-1)}), *model.output,
                          batch.targets.reshape(-1), model.output_scale(), options.logit_z_loss);
@@ -291,8 +174,8 @@ ModelOutput EncoderDecoder::forward(const Batch& batch, const ForwardOptions& op
   if (router.loss.defined()) output.auxiliary = output.auxiliary + router.loss;
   output.balance_loss = router.balance;
   output.router_z_loss = router.router_z;
-  for (Pass* pass : {&encoder, &decoder}) {
-    for (RoutingStats& stats : pass->routing) output.routing.push_back(std::move(stats));
+  for (StackOutput* stack : {&encoder, &decoder}) {
+    for (RoutingStats& stats : stack->routing) output.routing.push_back(std::move(stats));
   }
   return output;
 }

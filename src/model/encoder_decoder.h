@@ -9,20 +9,12 @@
 
 #include "model/batch.h"
 #include "model/config.h"
+#include "model/forward_options.h"
 #include "model/loss_sum.h"
 #include "model/moe/routing_stats.h"
 #include "model/parameter_set.h"
 
 namespace switchyard {
-
-/// What a forward pass depends on besides weights and batch. Random numbers are keyed by
-/// (seed, step, layer, global token), never by a hidden state.
-struct ForwardOptions {
-  bool training = false;  // dropout, jitter and the training capacity factor
-  uint64_t seed = 1;
-  uint64_t step = 0;
-  double logit_z_loss = 0.0;  // factor of the vocabulary's (log Z)^2 in the loss
-};
 
 struct ModelOutput {
   // Differentiable float32 scalars. Total loss of a batch of N real targets:
