@@ -16,11 +16,11 @@ constexpr int64_t kMaxSteps = int64_t{1} << 40;
 constexpr int64_t kMaxSequences = int64_t{1} << 30;
 
 // Keys that a run may change when it goes on.
-constexpr std::array<std::string_view, 11> kFreeKeys = {
-    "data.validation",        "data.loader_threads",        "train.steps",
-    "train.log_every",        "train.evaluate_every",       "train.evaluate_sequences",
-    "train.checkpoint_every", "train.keep_checkpoints",     "train.max_minutes",
-    "train.tensorboard",      "train.micro_batch_sequences"};
+constexpr std::array<std::string_view, 12> kFreeKeys = {
+    "data.validation",        "data.loader_threads",         "train.steps",
+    "train.log_every",        "train.evaluate_every",        "train.evaluate_sequences",
+    "train.checkpoint_every", "train.keep_checkpoints",      "train.max_minutes",
+    "train.tensorboard",      "train.micro_batch_sequences", "train.recompute"};
 
 void set_all(FieldList& fields, const std::vector<std::string>& assignments) {
   for (const std::string& assignment : assignments) fields.set(assignment);
@@ -114,6 +114,8 @@ void TrainConfig::list_fields(FieldList& f) {
   f.integer("batch_sequences", &batch_sequences, 1, kMaxSequences, "sequences of one step");
   f.integer("micro_batch_sequences", &micro_batch_sequences, 0, kMaxSequences,
             "sequences of one forward pass (less memory, same gradient); 0: whole batch");
+  f.flag("recompute", &recompute,
+         "run each block's forward pass again in backward: less memory, more time, same bits");
   f.choice("precision", &precision, {"bf16-selective", "bf16", "fp32"},
            "arithmetic; bf16-selective: bfloat16 with float32 router, softmax and losses");
   f.integer("seed", &seed, 0, int64_t{1} << 62, "of initialization, data order, masks and jitter");

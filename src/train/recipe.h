@@ -52,6 +52,7 @@ struct TrainConfig {
   int64_t steps = 2000;
   int64_t batch_sequences = 64;       // global
   int64_t micro_batch_sequences = 0;  // sequences of one forward pass; 0: the whole batch
+  bool recompute = false;             // a block's forward pass runs again in backward
   std::string precision = "bf16-selective";
   int64_t seed = 1;
   int64_t log_every = 10;            // steps
@@ -104,7 +105,7 @@ struct RecipeDifference {
   std::string key, ours, theirs;
 };
 /// Keys that make `ours` and `theirs` two different runs: all but how long it runs, how often it
-/// reports and saves, what it evaluates on and how it splits a batch.
+/// reports and saves, what it evaluates on, how it splits a batch and what backward computes again.
 std::vector<RecipeDifference> run_differences(const Recipe& ours, const Recipe& theirs);
 
 }  // namespace switchyard

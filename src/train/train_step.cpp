@@ -63,6 +63,7 @@ StepResult train_step(EncoderDecoder& model, Optimizer& optimizer, const Batch& 
   options.seed = static_cast<uint64_t>(recipe.train.seed);
   options.step = static_cast<uint64_t>(step);
   options.logit_z_loss = recipe.objective.logit_z_loss;
+  options.recompute = recipe.train.recompute;
 
   const int64_t num_sequences = batch.num_sequences();
   const double num_targets = batch.targets.gt(0).sum().item<double>();

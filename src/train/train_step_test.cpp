@@ -138,6 +138,36 @@ TEST(TrainStep, LossFallsOnOneBatch) {
   }
 }
 
+// Ten steps, each of several micro-batches: whatever differed in one would show in the next.
+TEST(TrainStep, RecomputationChangesNoBit) {
+  for (const auto& [precision, kind] :
+       {std::pair{"fp32", "adafactor"}, {"bf16-selective", "adamw"}}) {
+    Recipe recipe = small_recipe();
+    recipe.optimizer.kind = kind;
+    recipe.optimizer.learning_rate = 0.01;
+    recipe.optimizer.clip_norm = 1.0;
+    recipe.model.moe.expert_dropout = 0.2;
+    recipe.train.precision = precision;
+    recipe.train.micro_batch_sequences = 4;
+    const auto run = [&](bool recompute) {
+      recipe.train.recompute = recompute;
+      EncoderDecoder model(recipe.model, parse_precision(precision));
+      model.parameters().initialize(1);
+      const auto optimizer = make_optimizer(recipe.optimizer, model.parameters());
+      std::vector<double> numbers;
+      for (int64_t step = 1; step <= 10; ++step) {
+        const StepResult result = train_step(model, *optimizer, random_batch(8), recipe, step);
+        numbers.insert(numbers.end(), {result.loss, result.gradient_norm});
+        for (const RoutingStats& layer : result.routing) {
+          numbers.insert(numbers.end(), {layer.tokens, layer.dropped, layer.calls});
+        }
+      }
+      return numbers;
+    };
+    EXPECT_EQ(run(false), run(true)) << precision;
+  }
+}
+
 TEST(TrainStep, NotFiniteStopsBeforeTheUpdate) {
   Recipe recipe = small_recipe();
   EncoderDecoder model(recipe.model, Precision::kFloat32);
