@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Training speed against Hugging Face transformers on the same machine, in one run, taking turns.
 
-Usage: scripts/oracle.sh tools/compare_hf.py [--shape mini|small|base8] [--modes eager compile fp32]
+Usage: scripts/oracle.sh tools/compare_hf.py [--shape tiny|mini|small|base8] [--modes eager compile fp32]
            [--rounds 3] [--steps 10] [--program build/release/bin/switchyard]
 
 scripts/oracle.sh makes and uses a Python with torch 2.11 and transformers 4.57.6.
@@ -24,9 +24,10 @@ import transformers
 
 # d_model, d_ff, d_kv, heads, layers, experts, vocabulary, batch, inputs, targets: as `switchyard bench`.
 SHAPES = {
-    "mini": (256, 1024, 32, 8, 4, 8, 8192, 8, 256, 64),
-    "small": (128, 512, 32, 4, 4, 8, 8192, 64, 128, 29),
-    "base8": (768, 3072, 64, 12, 12, 8, 32128, 4, 512, 128),
+    "tiny": (128, 512, 32, 4, 4, 8, 8192, 64, 128, 29),
+    "mini": (256, 1024, 32, 8, 4, 8, 8192, 32, 256, 64),
+    "small": (512, 2048, 64, 8, 6, 8, 32128, 8, 512, 128),
+    "base8": (768, 3072, 64, 12, 12, 8, 32128, 8, 512, 128),
 }
 CAPACITY_FACTOR = 1.25
 

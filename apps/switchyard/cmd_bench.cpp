@@ -1,4 +1,5 @@
-// switchyard bench: whole training steps on made-up ids, as a share of what the machine can do.
+// switchyard bench: whole training steps on made-up ids, or single operations, as a share of what
+// the machine can do.
 #include "commands.h"
 
 #include <memory>
@@ -6,10 +7,15 @@
 #include "base/format.h"
 #include "base/machine.h"
 #include "base/progress.h"
+#include "bench/compare_files.h"
+#include "bench/op_bench.h"
+#include "bench/op_record.h"
+#include "bench/op_table.h"
+#include "bench/shapes.h"
+#include "bench/step_record.h"
 #include "data/span_corruption.h"
-#include "train/bench_record.h"
+#include "kernels/cpu_features.h"
 #include "train/process_setup.h"
-#include "train/step_bench.h"
 
 namespace switchyard {
 namespace {
@@ -20,36 +26,10 @@ struct BenchCommand {
   std::vector<std::string> overrides;
   std::vector<std::string> compared;  // two files
   int64_t input_length = 0, target_length = 0, steps = 0;
+  bool ops = false;
+  OpBenchOptions op_options;
   bool json = false;
 };
-
-/// The shapes that measurements of this project quote.
-Recipe shape_recipe(const std::string& shape, StepBenchOptions& options) {
-  Recipe recipe;
-  ModelConfig& model = recipe.model;
-  recipe.train.batch_sequences = 8;
-  if (shape == "small") {
-    model.d_model = 128;
-    model.d_ff = 512;
-    model.num_heads = 4;
-    recipe.train.batch_sequences = 64;
-    options.input_length = 128;
-    options.target_length = 29;
-  } else if (shape == "base8") {
-    model.d_model = 768;
-    model.d_ff = 3072;
-    model.d_kv = 64;
-    model.num_heads = 12;
-    model.num_encoder_layers = model.num_decoder_layers = 12;
-    model.vocab_size = 32128;
-    recipe.train.batch_sequences = 4;
-    options.input_length = 512;
-    options.target_length = 128;
-    options.steps = 5;
-    options.warmup_steps = 1;
-  }
-  return recipe;
-}
 
 void print_table(const StepBenchResult& result) {
   fmt::print("\n{:<36}{:>12}{:>12}{:>9}\n", "part of a step", "forward ms", "backward ms", "share");
@@ -82,15 +62,22 @@ void print_result(const StepBenchResult& result, const std::string& name, const 
   print_table(result);
 }
 
-void run(const BenchCommand& command, int threads) {
-  if (!command.compared.empty()) {
-    const BenchRecord before = read_bench_record(command.compared[0]);
-    const BenchRecord after = read_bench_record(command.compared[1]);
-    fmt::print("{}", compare_bench_records(before, after));
-    return;
+void run_ops(const BenchCommand& command, int threads) {
+  prepare_process(threads);
+  const OpRecord record{processor_name(), kernels::isa_name(kernels::best_isa()), threads,
+                        run_op_bench(command.op_options)};
+  if (command.json) {
+    fmt::print("{}\n", to_json(record).dump());
+  } else {
+    fmt::print("{}, {}, {} threads\n{}", record.processor, record.instructions, threads,
+               op_table(record.result));
   }
-  StepBenchOptions options;
-  Recipe recipe = shape_recipe(command.shape, options);
+}
+
+void run_steps(const BenchCommand& command, int threads) {
+  const BenchShape& shape = bench_shape(command.shape);
+  StepBenchOptions options = shape.options;
+  Recipe recipe = shape.recipe;
   std::string name = command.shape;
   if (!command.recipe.empty()) {
     recipe = load_recipe(command.recipe, command.overrides);
@@ -109,28 +96,39 @@ void run(const BenchCommand& command, int threads) {
   prepare_process(threads);
   const StepBenchResult result = run_step_bench(recipe, options);
   if (command.json) {
-    fmt::print("{}\n",
-               to_json({{name, processor_name(), recipe.train.precision, threads,
-                         recipe.train.batch_sequences, options.input_length, options.target_length},
-                        result})
-                   .dump());
+    const StepRecord record{
+        {name, processor_name(), recipe.train.precision, threads, recipe.train.batch_sequences,
+         options.input_length, options.target_length},
+        result};
+    fmt::print("{}\n", to_json(record).dump());
   } else {
     print_result(result, name, recipe, options, threads);
+  }
+}
+
+void run(const BenchCommand& command, int threads) {
+  if (!command.compared.empty()) {
+    fmt::print("{}", compare_bench_files(command.compared[0], command.compared[1]));
+  } else if (command.ops) {
+    run_ops(command, threads);
+  } else {
+    run_steps(command, threads);
   }
 }
 
 }  // namespace
 
 void add_bench_command(CLI::App& app, const GlobalOptions& global) {
-  CLI::App* command = app.add_subcommand(
-      "bench", "Time whole training steps: tokens/s, share of the GEMM rate, what each part costs");
+  CLI::App* command = app.add_subcommand("bench",
+                                         "Time whole training steps (tokens/s, share of the GEMM "
+                                         "rate, what each part costs) or single "
+                                         "operations");
   auto state = std::make_shared<BenchCommand>();
-  command
-      ->add_option("--shape", state->shape,
-                   "mini: d 256, 4+4 layers, 8 experts, batch 8 x 256/64; small: d 128, batch "
-                   "64 x 128/29; base8: Switch-Base with 8 experts, batch 4 x 512/128")
-      ->check(CLI::IsMember({"mini", "small", "base8"}))
-      ->option_text("NAME=mini");
+  std::string shapes;
+  for (const BenchShape& shape : bench_shapes()) {
+    shapes += (shapes.empty() ? "" : "; ") + shape.text;
+  }
+  command->add_option("--shape", state->shape, shapes)->option_text("NAME=mini");
   command
       ->add_option("--recipe", state->recipe, "Model, optimizer and batch of this recipe instead")
       ->option_text("FILE");
@@ -144,7 +142,24 @@ void add_bench_command(CLI::App& app, const GlobalOptions& global) {
       ->option_text("N");
   command->add_option("--steps", state->steps, "Timed steps")
       ->check(CLI::Range(1, 1000000))
-      ->option_text("N=20");
+      ->option_text("N=by the shape");
+  CLI::Option* ops = command->add_flag(
+      "--ops", state->ops,
+      "Time each operation alone instead, next to plain LibTorch: products, attention, experts, "
+      "router, norm, dropout, embedding, cross-entropy, optimizers. Share of what limits it: the "
+      "GEMM rate, memory, or memory for weights (few rows)");
+  command
+      ->add_option("--only", state->op_options.only,
+                   "With --ops: only operations whose names contain one of these, e.g. experts "
+                   "d256/fwd+bwd")
+      ->needs(ops)
+      ->option_text("PART...");
+  command
+      ->add_option("--seconds", state->op_options.seconds,
+                   "With --ops: time for each operation, and as much for LibTorch's")
+      ->needs(ops)
+      ->check(CLI::Range(0.001, 3600.0))
+      ->option_text("S=0.3");
   command->add_flag("--json", state->json, "Print the result as JSON");
   command
       ->add_option("--compare", state->compared,

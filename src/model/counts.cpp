@@ -85,4 +85,10 @@ double forward_flops(const ModelConfig& config, int64_t encoder_length, int64_t 
          2 * static_cast<double>(config.vocab_size) * d * t;
 }
 
+double training_flops(const ModelConfig& config, int64_t encoder_length, int64_t decoder_length,
+                      double sequences, double saved_forward_flops) {
+  return 3.0 *
+         (forward_flops(config, encoder_length, decoder_length) * sequences - saved_forward_flops);
+}
+
 }  // namespace switchyard

@@ -16,5 +16,8 @@ int64_t count_parameters(const ModelConfig& config);
 double forward_flops(const ModelConfig& config, int64_t encoder_length, int64_t decoder_length);
 /// Forward FLOPs that dropped tokens saved: of each, one expert of its layer.
 double dropped_flops(const ModelConfig& config, const std::vector<RoutingStats>& routing);
+/// 3 * forward FLOPs of `sequences` sequences, without the experts' work that dropped tokens saved.
+double training_flops(const ModelConfig& config, int64_t encoder_length, int64_t decoder_length,
+                      double sequences, double saved_forward_flops);
 
 }  // namespace switchyard

@@ -21,7 +21,6 @@
 #include "train/gemm_rate.h"
 #include "train/run_directory.h"
 #include "train/run_reporter.h"
-#include "train/step_bench.h"
 #include "train/train_step.h"
 
 namespace switchyard {

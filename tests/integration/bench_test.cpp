@@ -1,6 +1,8 @@
-// `switchyard bench` on a tiny shape, and two of its results side by side.
+// `switchyard bench` on a small model and on single operations, and its results side by side.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
 
 #include "base/files.h"
 #include "tests/integration/program.h"
@@ -30,6 +32,51 @@ TEST(BenchProgram, ResultsCanBeCompared) {
   EXPECT_EQ(compared.exit_code, 0) << compared.err;
   EXPECT_THAT(compared.out, HasSubstr("step (median)"));
   EXPECT_THAT(compared.out, HasSubstr("1.000"));
+}
+
+TEST(BenchProgram, SingleOperations) {
+  const TemporaryFolder folder;
+  const std::vector<std::string> arguments = {
+      "--threads", "1", "bench", "--ops", "--only", "router/8192x8", "--seconds", "0.005"};
+  std::vector<std::string> for_json = arguments;
+  for_json.push_back("--json");
+  const ProgramResult measured = run_program(for_json);
+  ASSERT_EQ(measured.exit_code, 0) << measured.err;
+  const nlohmann::json json = nlohmann::json::parse(measured.out);
+  EXPECT_EQ(json["kind"], "ops");
+  EXPECT_EQ(json["threads"], 1);
+  ASSERT_EQ(json["ops"].size(), 1u);
+  EXPECT_EQ(json["ops"][0]["name"], "router/8192x8/fwd");
+  EXPECT_GT(json["ops"][0]["ratio"], 0);
+  write_file(folder / "a.json", measured.out);
+  const ProgramResult compared =
+      run_program({"bench", "--compare", folder / "a.json", folder / "a.json"});
+  EXPECT_EQ(compared.exit_code, 0) << compared.err;
+  EXPECT_THAT(compared.out, HasSubstr("router/8192x8/fwd"));
+
+  const ProgramResult table = run_program(arguments);
+  EXPECT_EQ(table.exit_code, 0) << table.err;
+  EXPECT_THAT(table.out, HasSubstr("router/8192x8/fwd"));
+}
+
+TEST(BenchProgram, WrongOptionsAreNamed) {
+  const auto complaint = [](const std::vector<std::string>& arguments) {
+    const ProgramResult result = run_program(arguments);
+    EXPECT_EQ(result.exit_code, 2);
+    return result.err;
+  };
+  EXPECT_THAT(complaint({"bench", "--ops", "--only", "atention"}),
+              HasSubstr("no operation has \"atention\" in its name; --only"));
+  EXPECT_THAT(complaint({"bench", "--only", "router"}), HasSubstr("--ops"));
+  EXPECT_THAT(complaint({"bench", "--shape", "huge"}),
+              HasSubstr("choose one of: tiny, mini, small, base8, base128"));
+}
+
+TEST(BenchProgram, AModelBeyondThisMachineIsRefused) {
+  const ProgramResult result =
+      run_program({"bench", "--shape", "base128", "--set", "model.moe.num_experts=65536"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("take a smaller shape"));
 }
 
 TEST(BenchProgram, AFileThatIsNoResultIsNamed) {

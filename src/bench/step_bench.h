@@ -40,11 +40,7 @@ struct StepBenchResult {
 
 /// Trains recipe.model for warm-up, timed and profiled steps with recipe.optimizer and
 /// recipe.train's batch and precision. Ids are drawn by Zipf's law, so that experts see uneven
-/// loads.
+/// loads. Throws Error(kRuntime) if the weights and what belongs to them do not fit into memory.
 StepBenchResult run_step_bench(const Recipe& recipe, const StepBenchOptions& options);
-
-/// 3 * forward FLOPs of `sequences` sequences, without the experts' work that dropped tokens saved.
-double training_flops(const ModelConfig& model, int64_t input_length, int64_t target_length,
-                      double sequences, double saved_forward_flops);
 
 }  // namespace switchyard

@@ -1,14 +1,16 @@
-#include "train/step_bench.h"
+#include "bench/step_bench.h"
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <map>
 #include <optional>
 
+#include "base/error.h"
+#include "base/format.h"
 #include "base/profile.h"
-#include "base/random.h"
+#include "base/progress.h"
 #include "base/threads.h"
+#include "bench/zipf_ids.h"
 #include "model/counts.h"
 #include "train/gemm_rate.h"
 #include "train/train_step.h"
@@ -17,19 +19,6 @@ namespace switchyard {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Ids from 3 up; id 3 + r with probability about 1 / (r + 1), as words in text.
-at::Tensor zipf_ids(int64_t rows, int64_t length, int64_t vocab_size, uint64_t salt) {
-  const at::Tensor ids = at::empty({rows, length}, at::kLong);
-  int64_t* out = ids.mutable_data_ptr<int64_t>();
-  const RandomStream stream(1, kRandomTest, salt);
-  const double span = std::log(static_cast<double>(std::max<int64_t>(vocab_size - 3, 1)));
-  for (int64_t i = 0; i < ids.numel(); ++i) {
-    const double rank = std::exp(span * stream.uniform(static_cast<uint64_t>(i))) - 1.0;
-    out[i] = std::min(vocab_size - 1, 3 + static_cast<int64_t>(rank));
-  }
-  return ids;
-}
 
 // "encoder.block.1.layer.1.mlp.wi.weight" -> "dense feed-forward".
 std::string part_of_parameter(const std::string& name) {
@@ -56,6 +45,24 @@ void add_entry(std::map<std::string, StepPart>& parts, const ProfileEntry& entry
   StepPart& part = parts[name];
   part.name = name;
   (backward ? part.backward : part.forward) += entry.seconds * per_step;
+}
+
+// A machine that swaps or ends the process says nothing about speed.
+void check_memory(const Recipe& recipe) {
+  double bytes = 4 + 4;  // of a parameter: master and gradient
+  if (parse_precision(recipe.train.precision) != Precision::kFloat32) bytes += 2;
+  if (recipe.optimizer.kind == "adamw") {
+    bytes += 8;
+  } else if (recipe.optimizer.momentum > 0) {
+    bytes += 4;
+  }
+  const double needed = bytes * static_cast<double>(count_parameters(recipe.model));
+  const auto available = static_cast<double>(available_memory());
+  if (needed <= available) return;
+  throw runtime_failure(
+      format("weights, gradients and optimizer need {}, and this process may use {}",
+             format_bytes(needed), format_bytes(available)),
+      "bench", "take a smaller shape, fewer experts or a machine with more memory");
 }
 
 class StepRunner {
@@ -95,13 +102,8 @@ class StepRunner {
 
 }  // namespace
 
-double training_flops(const ModelConfig& model, int64_t input_length, int64_t target_length,
-                      double sequences, double saved_forward_flops) {
-  return 3.0 *
-         (forward_flops(model, input_length, target_length) * sequences - saved_forward_flops);
-}
-
 StepBenchResult run_step_bench(const Recipe& recipe, const StepBenchOptions& options) {
+  check_memory(recipe);
   StepBenchResult result;
   result.gemm_rate =
       measure_gemm_rate(parse_precision(recipe.train.precision), options.gemm_seconds);

@@ -1,42 +1,14 @@
-#include "train/bench_record.h"
+#include "bench/step_record.h"
 
 #include <algorithm>
 #include <limits>
-#include <utility>
 
-#include "base/error.h"
-#include "base/files.h"
 #include "base/format.h"
-#include "base/json.h"
 #include "base/progress.h"
+#include "bench/record_reader.h"
 
 namespace switchyard {
 namespace {
-
-/// Values of one object, with errors that name file and key.
-class Reader {
- public:
-  Reader(const nlohmann::json& object, std::string path)
-      : object_(object), path_(std::move(path)) {}
-
-  template <class T>
-  T get(const char* key) const {
-    const auto found = object_.find(key);
-    if (found == object_.end()) {
-      throw usage_error(format("no key \"{}\"", key), path_, "give what `bench --json` printed");
-    }
-    try {
-      return found->get<T>();
-    } catch (const nlohmann::json::exception&) {
-      throw usage_error(format("\"{}\" has the wrong type", key), path_,
-                        "give what `bench --json` printed");
-    }
-  }
-
- private:
-  const nlohmann::json& object_;
-  std::string path_;
-};
 
 std::string ratio_of(double before, double after) {
   return before > 0 && after > 0 ? format("{:.3f}", after / before) : std::string("-");
@@ -62,14 +34,15 @@ std::string milliseconds_line(const std::string& name, double before, double aft
 
 }  // namespace
 
-nlohmann::json to_json(const BenchRecord& record) {
+nlohmann::json to_json(const StepRecord& record) {
   const StepBenchResult& result = record.result;
   nlohmann::json parts = nlohmann::json::array();
   for (const StepPart& part : result.parts) {
     parts.push_back({{"name", part.name}, {"forward", part.forward}, {"backward", part.backward}});
   }
-  const BenchSetting& setting = record.setting;
-  return {{"shape", setting.shape},
+  const StepSetting& setting = record.setting;
+  return {{"kind", "step"},
+          {"shape", setting.shape},
           {"processor", setting.processor},
           {"precision", setting.precision},
           {"threads", setting.threads},
@@ -90,10 +63,9 @@ nlohmann::json to_json(const BenchRecord& record) {
           {"parts", parts}};
 }
 
-BenchRecord read_bench_record(const std::string& path) {
-  const nlohmann::json json = parse_json(read_file(path), path, ErrorKind::kUsage);
-  const Reader reader(json, path);
-  BenchRecord record;
+StepRecord parse_step_record(const nlohmann::json& json, const std::string& path) {
+  const RecordReader reader(json, path);
+  StepRecord record;
   StepBenchResult& result = record.result;
   record.setting.shape = reader.get<std::string>("shape");
   record.setting.processor = reader.get<std::string>("processor");
@@ -117,7 +89,7 @@ BenchRecord read_bench_record(const std::string& path) {
                     : reader.get<double>("loss");
   result.profiled_seconds = reader.get<double>("profiled_seconds");
   for (const nlohmann::json& part : reader.get<nlohmann::json::array_t>("parts")) {
-    const Reader part_reader(part, path);
+    const RecordReader part_reader(part, path);
     result.parts.push_back({part_reader.get<std::string>("name"),
                             part_reader.get<double>("forward"),
                             part_reader.get<double>("backward")});
@@ -125,7 +97,7 @@ BenchRecord read_bench_record(const std::string& path) {
   return record;
 }
 
-std::string compare_bench_records(const BenchRecord& before, const BenchRecord& after) {
+std::string compare_step_records(const StepRecord& before, const StepRecord& after) {
   const StepBenchResult &a = before.result, &b = after.result;
   std::string text;
   const auto warn = [&](const char* what, const std::string& one, const std::string& other) {
@@ -134,7 +106,7 @@ std::string compare_bench_records(const BenchRecord& before, const BenchRecord& 
   const auto warn_number = [&](const char* what, int64_t one, int64_t other) {
     warn(what, std::to_string(one), std::to_string(other));
   };
-  const BenchSetting &old_setting = before.setting, &new_setting = after.setting;
+  const StepSetting &old_setting = before.setting, &new_setting = after.setting;
   warn("shape", old_setting.shape, new_setting.shape);
   warn("processor", old_setting.processor, new_setting.processor);
   warn("precision", old_setting.precision, new_setting.precision);
