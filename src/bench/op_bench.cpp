@@ -1,7 +1,5 @@
 #include "bench/op_bench.h"
 
-#include <c10/core/GradMode.h>
-
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -11,7 +9,6 @@
 #include "base/progress.h"
 #include "base/threads.h"
 #include "bench/op_timer.h"
-#include "ops/ops.h"
 #include "train/gemm_rate.h"
 
 namespace switchyard {
@@ -31,25 +28,11 @@ std::string operations(const std::vector<OpCase>& cases) {
   return list;
 }
 
-// LibTorch's rate, or that of our own products where they are faster.
-double best_gemm_rate(Precision precision, double seconds) {
-  const double rate = measure_gemm_rate(precision, seconds);
-  const at::ScalarType type = precision == Precision::kFloat32 ? at::kFloat : at::kBFloat16;
-  const int64_t size = rate * seconds > 8 * 2.0 * 2048 * 2048 * 2048 ? 2048 : 512;
-  const auto width = static_cast<double>(size);
-  const c10::NoGradGuard no_grad;
-  const at::Tensor x = at::full({size, size}, 0.5, type);
-  Parameter w("square", at::full({size, size}, 0.25), {});
-  w.set_compute_type(type);
-  const OpPair both_ours = {[&] { return ops::linear(x, w); }, [&] { return ops::linear(x, w); }};
-  return std::max(rate, 2 * width * width * width / time_pair(both_ours, seconds / 2).ours);
-}
-
 OpLimits measure_limits(const OpBenchOptions& options) {
   const double seconds = 3 * options.seconds;
   OpLimits limits;
-  limits.gemm_bf16 = best_gemm_rate(Precision::kBfloat16Selective, seconds);
-  limits.gemm_fp32 = best_gemm_rate(Precision::kFloat32, seconds);
+  limits.gemm_bf16 = measure_gemm_rate(Precision::kBfloat16Selective, seconds);
+  limits.gemm_fp32 = measure_gemm_rate(Precision::kFloat32, seconds);
   limits.memory = measure_memory_rates(
       options.working_set > 0 ? options.working_set : uncached_working_set(), seconds);
   return limits;

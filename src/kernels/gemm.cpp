@@ -28,7 +28,8 @@ constexpr int64_t kPackTransposed = 64, kPackPlain = 32;
 
 int64_t cost(const LayerProduct& call, const GemmUnit& unit) {
   const int64_t packing = call.transposed ? kPackTransposed : kPackPlain;
-  return (unit_rows(unit) + packing) * (unit.column_end - unit.column_begin) * call.depth;
+  return (unit_rows(unit) + packing) * (unit.column_end - unit.column_begin) * call.depth *
+         call.num_inputs;
 }
 int64_t cost(const WeightGradient& call, const GemmUnit& unit) {
   const int64_t* group = call.groups.offsets + unit.group;
@@ -91,7 +92,8 @@ void choose(const Call& call, int tries, const Cut& cut, std::vector<GemmUnit>& 
 }
 
 void plan(const LayerProduct& call, std::vector<GemmUnit>& units) {
-  const int64_t panel_bytes = kPanel * std::max<int64_t>(call.depth, 1) * int64_t{sizeof(Bf16)};
+  const int64_t panel_bytes =
+      kPanel * std::max<int64_t>(call.depth * call.num_inputs, 1) * int64_t{sizeof(Bf16)};
   const int64_t fitting = std::max<int64_t>(1, kCacheBytes / panel_bytes);
   const int64_t widest = std::min(fitting, std::max<int64_t>(1, divide_up(call.columns, kPanel)));
   const int64_t rows = call.groups.offsets[call.groups.count];

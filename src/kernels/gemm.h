@@ -26,14 +26,21 @@ enum class GemmFinish {
   kReluGradient,  // c = where relu > 0, else 0
 };
 
-/// Forward of a layer, c = a W^T, or its input gradient, c = a W.
+/// Rows and the weights that multiply them.
+struct ProductInput {
+  const Bf16* a;  // [R, depth], rows a_stride elements apart
+  int64_t a_stride;
+  const Bf16* weights;  // [E, N, K]
+};
+
+/// Forward of a layer, c = a W^T, or its input gradient, c = a W; with several inputs the sum of
+/// their products, as the gradient of rows that several layers read.
 struct LayerProduct {
   RowGroups groups;
   int64_t columns, depth;  // of c and of a: N and K forward, K and N for the gradient
-  const Bf16* a;           // [R, depth], rows a_stride elements apart
-  int64_t a_stride;
-  const Bf16* weights;  // [E, N, K]
-  bool transposed;      // forward
+  const ProductInput* inputs;
+  int64_t num_inputs;  // >= 1
+  bool transposed;     // forward
   GemmFinish finish;
   const Bf16* relu;  // [R, columns], for kReluGradient
   Bf16* c;           // [R, columns]

@@ -42,11 +42,9 @@ struct Relu {
 };
 struct ReluGradient {
   float operator()(float sum, const Bf16* relu) const { return to_float(*relu) > 0 ? sum : 0.0f; }
-#if defined(__AVX512BF16__)
   Vector operator()(Vector sum, const Bf16* relu) const {
     return load(relu) > Vector{} ? sum : Vector{};
   }
-#endif
 };
 
 template <class Finish>
@@ -58,12 +56,10 @@ void store_rows(const LayerProduct& call, const float* sums, int64_t row, int64_
     const Bf16* relu = call.relu ? call.relu + place : nullptr;
     Bf16* to = call.c + place;
     int64_t i = 0;
-#if defined(__AVX512BF16__)
     for (; i + 2 * kLanes <= columns; i += 2 * kLanes) {
       store_vectors(to + i, finish(load(from + i), relu + i),
                     finish(load(from + i + kLanes), relu + i + kLanes));
     }
-#endif
     for (; i < columns; ++i) store(to + i, finish(from[i], relu + i));
   }
 }
@@ -86,19 +82,31 @@ class ProductWorker {
   ProductWorker(const LayerProduct& call, const GemmUnit& largest, void* memory)
       : call_(call),
         depth_(round_up(call.depth, kMatrixMultiple)),
+        width_(round_up(largest.column_end - largest.column_begin, kPanel)),
         workspace_(memory),
-        panels_(workspace_.take<P>(round_up(largest.column_end - largest.column_begin, kPanel) *
-                                   depth_)),
+        panels_(workspace_.take<P>(call.num_inputs * width_ * depth_)),
         staging_(workspace_.take<P>(kPanel * depth_)),
-        left_(workspace_.take<P>(kBlockRows * left_stride<P>(depth_))),
+        left_(workspace_.take<P>(call.num_inputs * kBlockRows * left_stride<P>(depth_))),
         sums_(workspace_.take<float>(kBlockRows * kPanel)) {}
 
   std::size_t bytes() const { return workspace_.used(); }
 
   void run(const GemmUnit& unit) {
-    const Bf16* weights = call_.weights + unit.group * call_.columns * call_.depth;
+    for (int64_t input = 0; input < call_.num_inputs; ++input) pack(unit, input);
+    for (int64_t row = unit.row_begin; row < unit.row_end; row += kBlockRows) {
+      run_rows(unit, row, std::min(kBlockRows, unit.row_end - row));
+    }
+  }
+
+ private:
+  P* panel(const GemmUnit& unit, int64_t input, int64_t column) const {
+    return panels_ + (input * width_ + column - unit.column_begin) * depth_;
+  }
+
+  void pack(const GemmUnit& unit, int64_t input) {
+    const Bf16* weights = call_.inputs[input].weights + unit.group * call_.columns * call_.depth;
     for (int64_t column = unit.column_begin; column < unit.column_end; column += kPanel) {
-      P* to = panels_ + (column - unit.column_begin) * depth_;
+      P* to = panel(unit, input, column);
       const int64_t columns = std::min(kPanel, unit.column_end - column);
       if (call_.transposed) {
         pack_transposed_panel(weights + column * call_.depth, call_.depth, columns, call_.depth, to,
@@ -107,41 +115,42 @@ class ProductWorker {
         pack_panel(weights + column, call_.columns, call_.depth, columns, to, depth_);
       }
     }
-    for (int64_t row = unit.row_begin; row < unit.row_end; row += kBlockRows) {
-      run_rows(unit, row, std::min(kBlockRows, unit.row_end - row));
-    }
   }
 
- private:
   void run_rows(const GemmUnit& unit, int64_t row, int64_t rows) {
-    const auto [left, stride] = left_factor(call_.a + row * call_.a_stride, rows);
     for (int64_t column = unit.column_begin; column < unit.column_end; column += kPanel) {
-      const P* panel = panels_ + (column - unit.column_begin) * depth_;
-      multiply(
-          Product<P>{rows, kPanel, depth_, left, stride, panel, kPanel, Initial{}, sums_, kPanel});
+      for (int64_t input = 0; input < call_.num_inputs; ++input) {
+        const Left<P> left = left_factor(input, row, rows, column == unit.column_begin);
+        const Initial initial{input > 0 ? sums_ : nullptr, kPanel};
+        multiply(Product<P>{rows, kPanel, depth_, left.rows, left.stride,
+                            panel(unit, input, column), kPanel, initial, sums_, kPanel});
+      }
       store_block(call_, sums_, row, rows, column, std::min(kPanel, unit.column_end - column));
     }
   }
 
-  /// The rows where they are if products can read them there.
-  Left<P> left_factor(const Bf16* rows, int64_t count) {
+  /// The rows where they are if products can read them there, else a copy, made if `first`.
+  Left<P> left_factor(int64_t input, int64_t row, int64_t count, bool first) {
+    const ProductInput& in = call_.inputs[input];
+    const Bf16* rows = in.a + row * in.a_stride;
     if (call_.depth == depth_ && count % kFullRows == 0) {
-      if (const P* own = in_place<P>(rows, call_.a_stride)) return {own, call_.a_stride};
+      if (const P* own = in_place<P>(rows, in.a_stride)) return {own, in.a_stride};
     }
     const int64_t stride = left_stride<P>(depth_);
-    for (int64_t r = 0; r < count; ++r) {
-      pack_rows(rows + r * call_.a_stride, call_.a_stride, 1, call_.depth, left_ + r * stride, 1,
-                depth_);
+    P* copy = left_ + input * kBlockRows * stride;
+    for (int64_t r = 0; first && r < count; ++r) {
+      pack_rows(rows + r * in.a_stride, in.a_stride, 1, call_.depth, copy + r * stride, 1, depth_);
     }
-    return {left_, stride};
+    return {copy, stride};
   }
 
   const LayerProduct& call_;
   int64_t depth_;  // padded
+  int64_t width_;  // of the widest unit, padded
   Workspace workspace_;
-  P* panels_;    // right factors [depth, kPanel] side by side
+  P* panels_;    // of each input: right factors [depth, kPanel] side by side
   P* staging_;   // [kPanel, depth]
-  P* left_;      // [block, depth]
+  P* left_;      // of each input: [block, depth]
   float* sums_;  // [block, kPanel]
 };
 

@@ -50,9 +50,9 @@ std::vector<Shape> shapes() {
   };
 }
 
-/// One product: `forward` or input gradient.
+/// One product: `forward` or input gradient, of one or several inputs.
 struct Problem {
-  Problem(const Shape& the_shape, bool forward, GemmFinish the_finish)
+  Problem(const Shape& the_shape, bool forward, GemmFinish the_finish, int64_t num_inputs = 1)
       : shape(the_shape),
         finish(the_finish),
         transposed(forward),
@@ -60,22 +60,27 @@ struct Problem {
         depth(forward ? shape.inputs : shape.outputs),
         stride(depth + (shape.odd ? 3 : 0)),
         offsets(shape.offsets()),
-        a(shape.total_rows() * stride + 1, shape.odd),
-        weights(shape.groups() * shape.outputs * shape.inputs, shape.odd),
+        a(num_inputs * input_size() + 1, shape.odd),
+        weights(num_inputs * weight_size(), shape.odd),
         relu(shape.total_rows() * columns, shape.odd) {
     fill_random(a, 1);
     fill_random(weights, 2);
     fill_random(relu, 3);
+    for (int64_t i = 0; i < num_inputs; ++i) {
+      inputs.push_back({a.data() + i * input_size(), stride, weights.data() + i * weight_size()});
+    }
   }
+
+  int64_t input_size() const { return shape.total_rows() * stride; }
+  int64_t weight_size() const { return shape.groups() * shape.outputs * shape.inputs; }
 
   void run(Isa isa, Buffer<Bf16>& c) const {
     const bool gradient = finish == GemmFinish::kReluGradient;
     layer_product({{offsets.data(), shape.groups()},
                    columns,
                    depth,
-                   a.data(),
-                   stride,
-                   weights.data(),
+                   inputs.data(),
+                   static_cast<int64_t>(inputs.size()),
                    transposed,
                    finish,
                    gradient ? relu.data() : nullptr,
@@ -85,10 +90,12 @@ struct Problem {
 
   double expected(int64_t group, int64_t row, int64_t column) const {
     double sum = 0;
-    for (int64_t d = 0; d < depth; ++d) {
-      const int64_t n = transposed ? column : d, k = transposed ? d : column;
-      sum += double{to_float(a[row * stride + d])} *
-             to_float(weights[(group * shape.outputs + n) * shape.inputs + k]);
+    for (const ProductInput& in : inputs) {
+      for (int64_t d = 0; d < depth; ++d) {
+        const int64_t n = transposed ? column : d, k = transposed ? d : column;
+        sum += double{to_float(in.a[row * stride + d])} *
+               to_float(in.weights[(group * shape.outputs + n) * shape.inputs + k]);
+      }
     }
     if (finish == GemmFinish::kRelu) return std::max(sum, 0.0);
     if (finish == GemmFinish::kReluGradient && !(to_float(relu[row * columns + column]) > 0)) {
@@ -103,6 +110,7 @@ struct Problem {
   int64_t columns, depth, stride;
   std::vector<int64_t> offsets;
   Buffer<Bf16> a, weights, relu;
+  std::vector<ProductInput> inputs;
 };
 
 class Gemm : public ::testing::TestWithParam<Isa> {};
@@ -110,28 +118,33 @@ class Gemm : public ::testing::TestWithParam<Isa> {};
 INSTANTIATE_TEST_SUITE_P(Isas, Gemm, ::testing::ValuesIn(available_isas()),
                          [](const auto& isa) { return isa_name(isa.param); });
 
+void expect_plain_loops(const Problem& problem, Isa isa) {
+  const Shape& shape = problem.shape;
+  Buffer<Bf16> c(shape.total_rows() * problem.columns, shape.odd);
+  c.fill(to_bf16(77));
+  problem.run(isa, c);
+  for (int64_t e = 0; e < shape.groups(); ++e) {
+    for (int64_t r = problem.offsets[static_cast<size_t>(e)];
+         r < problem.offsets[static_cast<size_t>(e) + 1]; ++r) {
+      for (int64_t n = 0; n < problem.columns; ++n) {
+        const double expected = problem.expected(e, r, n);
+        ASSERT_NEAR(to_float(c[r * problem.columns + n]), expected, tolerance<Bf16>(expected, 3e-5))
+            << shape << " forward " << problem.transposed << " finish "
+            << static_cast<int>(problem.finish) << " inputs " << problem.inputs.size() << " group "
+            << e << " row " << r << " column " << n;
+      }
+    }
+  }
+}
+
 TEST_P(Gemm, ProductsEqualPlainLoops) {
   for (const Shape& shape : shapes()) {
     for (const bool forward : {true, false}) {
       for (const GemmFinish finish :
            {GemmFinish::kStore, GemmFinish::kRelu, GemmFinish::kReluGradient}) {
-        const Problem problem(shape, forward, finish);
-        Buffer<Bf16> c(shape.total_rows() * problem.columns, shape.odd);
-        c.fill(to_bf16(77));
-        problem.run(GetParam(), c);
-        for (int64_t e = 0; e < shape.groups(); ++e) {
-          for (int64_t r = problem.offsets[static_cast<size_t>(e)];
-               r < problem.offsets[static_cast<size_t>(e) + 1]; ++r) {
-            for (int64_t n = 0; n < problem.columns; ++n) {
-              const double expected = problem.expected(e, r, n);
-              ASSERT_NEAR(to_float(c[r * problem.columns + n]), expected,
-                          tolerance<Bf16>(expected, 2e-5))
-                  << shape << " forward " << forward << " finish " << static_cast<int>(finish)
-                  << " group " << e << " row " << r << " column " << n;
-            }
-          }
-        }
+        expect_plain_loops(Problem(shape, forward, finish), GetParam());
       }
+      expect_plain_loops(Problem(shape, forward, GemmFinish::kStore, 3), GetParam());
     }
   }
 }

@@ -33,6 +33,11 @@ inline Vector load(const float* from) {
   std::memcpy(&value, from, sizeof value);
   return value;
 }
+inline Vector load(const Bf16* from) {
+  uint16_t __attribute__((vector_size(2 * kLanes))) half;
+  std::memcpy(&half, from, sizeof half);
+  return reinterpret_cast<Vector>(__builtin_convertvector(half, VectorBits) << 16);
+}
 inline void store_vector(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
 inline Vector splat(float value) { return Vector{} + value; }
 
@@ -64,12 +69,6 @@ inline float sum_of(Vector value) {
 inline float largest_of(Vector value) { return over_lanes(value, larger); }
 
 #if defined(__AVX512BF16__)
-inline Vector load(const Bf16* from) {
-  uint16_t __attribute__((vector_size(2 * kLanes))) half;
-  std::memcpy(&half, from, sizeof half);
-  return reinterpret_cast<Vector>(__builtin_convertvector(half, VectorBits) << 16);
-}
-
 /// Rounds to nearest even; denormals become 0.
 inline void store_vector(Bf16* to, Vector value) {
   const __m256bh rounded = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(value));
@@ -83,6 +82,25 @@ inline void store_vectors(Bf16* to, Vector first, Vector second) {
   std::memcpy(to, &both, sizeof both);
 }
 
+#else
+/// Rounds to nearest even.
+inline void store_vector(Bf16* to, Vector value) {
+  const auto bits = reinterpret_cast<VectorBits>(value);
+  const VectorBits rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
+  const VectorBits quiet = (bits >> 16) | 0x40u;
+  const VectorBits chosen = (bits & 0x7FFFFFFFu) > 0x7F800000u ? quiet : rounded;
+  using Half = uint16_t __attribute__((vector_size(2 * kLanes)));
+  const Half half = __builtin_convertvector(chosen, Half);
+  std::memcpy(to, &half, sizeof half);
+}
+
+inline void store_vectors(Bf16* to, Vector first, Vector second) {
+  store_vector(to, first);
+  store_vector(to + kLanes, second);
+}
+#endif
+
+#if defined(__AVX512BF16__)
 /// Two vectors rounded to bfloat16: first_row and second_row as they are, `pairs` with the lanes
 /// of the two alternating (32 elements). The row pointers may be null.
 inline void store_two(Bf16* first_row, Bf16* second_row, Bf16* pairs, Vector first, Vector second) {

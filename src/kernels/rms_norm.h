@@ -1,6 +1,7 @@
 // T5's norm, y = scale * x / sqrt(mean(x^2) + epsilon), float32 inside, and its gradient. T: float
 // or Bf16. [N, D] row-major, any alignment. Uses the threads of OpenMP; results do not depend on
-// their number. No output may overlap an input, except that dx may be dy.
+// their number. No output may overlap an input, except that dx may be dy
+// or residual.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +28,10 @@ struct RmsNormBackward {
   const float* scale;  // [D]
   const float* rstd;   // [N]
   int64_t rows, width;
-  T* dx;            // [N, D] or null
-  float* dscale;    // [D]
-  bool accumulate;  // add to dscale, else overwrite it
+  const T* residual;  // [N, D] or null: added to dx, the gradient of x's other use
+  T* dx;              // [N, D] or null
+  float* dscale;      // [D]
+  bool accumulate;    // add to dscale, else overwrite it
 };
 
 struct RmsNormTable {

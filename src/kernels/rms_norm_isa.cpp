@@ -1,12 +1,26 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/isa_math.h"
+#include "kernels/isa_vector.h"
 #include "kernels/rms_norm.h"
 #include "kernels/scratch.h"
 
 namespace switchyard::kernels {
 namespace {
+
+template <class T>
+float sum_of_squares(const T* x, int64_t width) {
+  Vector sum[2] = {};
+  int64_t i = 0;
+  for (; i + 2 * kLanes <= width; i += 2 * kLanes) {
+    const Vector a = load(x + i), b = load(x + i + kLanes);
+    sum[0] += a * a;
+    sum[1] += b * b;
+  }
+  float rest = 0;
+  for (; i < width; ++i) rest += to_float(x[i]) * to_float(x[i]);
+  return sum_of(sum[0] + sum[1]) + rest;
+}
 
 template <class T>
 void forward(const RmsNormForward<T>& in) {
@@ -15,38 +29,63 @@ void forward(const RmsNormForward<T>& in) {
   for (int64_t r = 0; r < in.rows; ++r) {
     const T* x = in.x + r * width;
     T* y = in.y + r * width;
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < width; ++i) sum += to_float(x[i]) * to_float(x[i]);
-    const float rstd = 1.0f / std::sqrt(sum / static_cast<float>(width) + in.epsilon);
+    const float mean = sum_of_squares(x, width) / static_cast<float>(width);
+    const float rstd = 1.0f / std::sqrt(mean + in.epsilon);
     in.rstd[r] = rstd;
-#pragma omp simd
-    for (int64_t i = 0; i < width; ++i) store(y + i, to_float(x[i]) * rstd * in.scale[i]);
+    int64_t i = 0;
+    for (; i + kLanes <= width; i += kLanes) {
+      store_vector(y + i, load(x + i) * rstd * load(in.scale + i));
+    }
+    for (; i < width; ++i) store(y + i, to_float(x[i]) * rstd * in.scale[i]);
   }
 }
 
 // With n = x * rstd:  dx = rstd * (dy * scale - n * mean(dy * scale * n)),  dscale = sum(dy * n).
+/// dscale += dy * n of one row, n = x * rstd; -> sum of dy * scale * n.
 template <class T>
-void backward_row(const RmsNormBackward<T>& in, int64_t r, float* dscale) {
-  const int64_t width = in.width;
-  const T* dy = in.dy + r * width;
-  const T* x = in.x + r * width;
-  const float rstd = in.rstd[r];
-  float dot = 0;
-#pragma omp simd reduction(+ : dot)
-  for (int64_t i = 0; i < width; ++i) {
+float add_dscale(const RmsNormBackward<T>& in, const T* dy, const T* x, float rstd, float* dscale) {
+  Vector dot{};
+  int64_t i = 0;
+  for (; i + kLanes <= in.width; i += kLanes) {
+    const Vector product = load(dy + i) * (load(x + i) * rstd);
+    store_vector(dscale + i, load(dscale + i) + product);
+    dot += product * load(in.scale + i);
+  }
+  float rest = 0;
+  for (; i < in.width; ++i) {
     const float product = to_float(dy[i]) * (to_float(x[i]) * rstd);
     dscale[i] += product;
-    dot += product * in.scale[i];
+    rest += product * in.scale[i];
   }
+  return sum_of(dot) + rest;
+}
+
+/// dx = rstd * (dy * scale - n * mean) + residual. dx may be dy or residual.
+template <class T>
+void write_dx(const RmsNormBackward<T>& in, const T* dy, const T* x, float rstd, float mean,
+              const T* residual, T* dx) {
+  int64_t i = 0;
+  for (; i + kLanes <= in.width; i += kLanes) {
+    Vector value = rstd * (load(dy + i) * load(in.scale + i) - (load(x + i) * rstd) * mean);
+    if (residual) value += load(residual + i);
+    store_vector(dx + i, value);
+  }
+  for (; i < in.width; ++i) {
+    float value = rstd * (to_float(dy[i]) * in.scale[i] - (to_float(x[i]) * rstd) * mean);
+    if (residual) value += to_float(residual[i]);
+    store(dx + i, value);
+  }
+}
+
+template <class T>
+void backward_row(const RmsNormBackward<T>& in, int64_t r, float* dscale) {
+  const int64_t start = r * in.width;
+  const T *dy = in.dy + start, *x = in.x + start;
+  const float rstd = in.rstd[r];
+  const float dot = add_dscale(in, dy, x, rstd, dscale);
   if (!in.dx) return;
-  const float mean = dot / static_cast<float>(width);
-  T* dx = in.dx + r * width;
-#pragma omp simd
-  for (int64_t i = 0; i < width; ++i) {
-    const float normed = to_float(x[i]) * rstd;
-    store(dx + i, rstd * (to_float(dy[i]) * in.scale[i] - normed * mean));
-  }
+  write_dx(in, dy, x, rstd, dot / static_cast<float>(in.width),
+           in.residual ? in.residual + start : nullptr, in.dx + start);
 }
 
 // Rows are cut into blocks by their number alone and each block sums its own dscale, so that the

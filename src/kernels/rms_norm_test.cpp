@@ -47,9 +47,9 @@ struct Case {
   void forward(const RmsNormTable& table) {
     forward_of<T>(table)({x.data(), scale.data(), rows, width, kEpsilon, y.data(), rstd.data()});
   }
-  void backward(const RmsNormTable& table, bool accumulate) {
-    backward_of<T>(table)({dy.data(), x.data(), scale.data(), rstd.data(), rows, width, dx.data(),
-                           dscale.data(), accumulate});
+  void backward(const RmsNormTable& table, bool accumulate, const T* residual = nullptr) {
+    backward_of<T>(table)({dy.data(), x.data(), scale.data(), rstd.data(), rows, width, residual,
+                           dx.data(), dscale.data(), accumulate});
   }
   int64_t rows, width;
   Buffer<T> x, dy, y, dx;
@@ -94,6 +94,23 @@ TEST(RmsNorm, EqualsNaiveLoops) {
         SCOPED_TRACE(width);
         compare<float>(table<RmsNormTable>(isa), rows, width);
         compare<Bf16>(table<RmsNormTable>(isa), rows, width);
+      }
+    }
+  }
+}
+
+TEST(RmsNorm, AddsTheResidual) {
+  for (const Isa isa : available_isas()) {
+    for (const int64_t width : {7, 64, 129}) {
+      Case<float> c(5, width);
+      c.forward(table<RmsNormTable>(isa));
+      c.backward(table<RmsNormTable>(isa), false);
+      Buffer<float> residual(c.x.size()), plain(c.x.size());
+      fill_random(residual, 4);
+      for (int64_t i = 0; i < plain.size(); ++i) plain[i] = c.dx[i];
+      c.backward(table<RmsNormTable>(isa), false, residual.data());
+      for (int64_t i = 0; i < plain.size(); ++i) {
+        ASSERT_NEAR(c.dx[i], plain[i] + residual[i], 1e-5) << isa_name(isa) << ' ' << width;
       }
     }
   }

@@ -64,18 +64,20 @@ at::Tensor Block::offset_bias(int64_t length) const {
 
 BlockOutput Block::forward(const at::Tensor& h, const Pass& pass) const {
   BlockOutput output;
-  const at::Tensor self = ops::rms_norm(h, *self_norm_, config_.norm_epsilon);
-  output.h = add(h, attend_to_self(self, pass, output), pass, 0);
+  const auto [first, self] = ops::rms_norm_of_residual(h, *self_norm_, config_.norm_epsilon);
+  output.h = add(first, attend_to_self(self, pass, output), pass, 0);
   if (decoder_) {
-    const at::Tensor cross = ops::rms_norm(output.h, *cross_norm_, config_.norm_epsilon);
+    const auto [residual, cross] =
+        ops::rms_norm_of_residual(output.h, *cross_norm_, config_.norm_epsilon);
     // Gradients of keys and values are summed here before they meet those of other blocks: the
     // order of recomputed_block.h, which knows a block's sum only.
     const at::Tensor memory = pass.memory.alias();
     const at::Tensor y = cross_attention_->forward(cross, memory, cross_masking(pass, h));
-    output.h = add(output.h, y, pass, 1);
+    output.h = add(residual, y, pass, 1);
   }
-  const at::Tensor last = ops::rms_norm(output.h, *feed_forward_norm_, config_.norm_epsilon);
-  output.h = add(output.h, moe_ ? routed(last, pass, output) : dense(last, pass), pass, 2);
+  const auto [residual, last] =
+      ops::rms_norm_of_residual(output.h, *feed_forward_norm_, config_.norm_epsilon);
+  output.h = add(residual, moe_ ? routed(last, pass, output) : dense(last, pass), pass, 2);
   return output;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/profile.h"
 #include "ops/kernel_pointers.h"
+#include "ops/layer_products.h"
 #include "ops/ops.h"
 #include "ops/parameter_bridge.h"
 #include "ops/reference.h"
@@ -60,7 +61,9 @@ void for_each_chunk(const Rows& all, const at::Tensor& buffer, bool last_is_read
                 buffer.narrow(0, 0, count),
                 begin,
                 count};
-    if (i > 0 || !last_is_ready) at::mm_out(chunk.logits, chunk.hidden, all.table.t());
+    if (i > 0 || !last_is_ready) {
+      layer_forward(chunk.hidden, {0, count}, all.table, false, chunk.logits);
+    }
     body(chunk);
   }
 }
@@ -134,10 +137,11 @@ class CrossEntropy : public torch::autograd::Function<CrossEntropy> {
       (hidden.scalar_type() == at::kFloat
            ? run_backward<float>
            : run_backward<kernels::Bf16>)(chunk, scale, z_weight, gradient);
-      table.add_gradient(at::mm(chunk.logits.t(), chunk.hidden));
+      const RowOffsets rows = {0, chunk.count};
+      layer_weight_gradient(chunk.logits, chunk.hidden, rows, table);
       if (!hidden_gradient.defined()) return;
-      at::Tensor own = hidden_gradient.narrow(0, chunk.begin, chunk.count);
-      at::mm_out(own, chunk.logits, all.table);
+      layer_input_gradient(chunk.logits, rows, all.table, at::Tensor(),
+                           hidden_gradient.narrow(0, chunk.begin, chunk.count));
     });
     return {hidden_gradient, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }

@@ -71,8 +71,8 @@ void layer_forward(const at::Tensor& x, const RowOffsets& offsets, const at::Ten
                    bool relu, const at::Tensor& y) {
   const at::Tensor stack = stacked(weights);
   if (has_kernel(x)) {
-    kernels::layer_product({groups_of(offsets), stack.size(1), stack.size(2), read<Bf16>(x),
-                            x.size(1), read<Bf16>(stack), true,
+    const kernels::ProductInput input{read<Bf16>(x), x.size(1), read<Bf16>(stack)};
+    kernels::layer_product({groups_of(offsets), stack.size(1), stack.size(2), &input, 1, true,
                             relu ? kernels::GemmFinish::kRelu : kernels::GemmFinish::kStore,
                             nullptr, write<Bf16>(y)});
     return;
@@ -86,18 +86,30 @@ void layer_forward(const at::Tensor& x, const RowOffsets& offsets, const at::Ten
 
 void layer_input_gradient(const at::Tensor& dy, const RowOffsets& offsets,
                           const at::Tensor& weights, const at::Tensor& relu, const at::Tensor& dx) {
-  const at::Tensor stack = stacked(weights);
-  if (has_kernel(dy)) {
+  layer_input_gradient(std::vector{dy}, offsets, std::vector{weights}, relu, dx);
+}
+
+void layer_input_gradient(const std::vector<at::Tensor>& dy, const RowOffsets& offsets,
+                          const std::vector<at::Tensor>& weights, const at::Tensor& relu,
+                          const at::Tensor& dx) {
+  if (has_kernel(dx)) {
+    std::vector<kernels::ProductInput> inputs;
+    for (size_t i = 0; i < dy.size(); ++i) {
+      inputs.push_back({read<Bf16>(dy[i]), dy[i].size(1), read<Bf16>(weights[i])});
+    }
     kernels::layer_product(
-        {groups_of(offsets), stack.size(2), stack.size(1), read<Bf16>(dy), dy.size(1),
-         read<Bf16>(stack), false,
+        {groups_of(offsets), dx.size(1), dy[0].size(1), inputs.data(),
+         static_cast<int64_t>(inputs.size()), false,
          relu.defined() ? kernels::GemmFinish::kReluGradient : kernels::GemmFinish::kStore,
          read<Bf16>(relu), write<Bf16>(dx)});
     return;
   }
   for_each_group(offsets, [&](int64_t e) {
     at::Tensor own = rows_of(dx, offsets, e);
-    at::mm_out(own, rows_of(dy, offsets, e), stack.select(0, e));
+    for (size_t i = 0; i < dy.size(); ++i) {
+      const at::Tensor left = rows_of(dy[i], offsets, e), right = stacked(weights[i]).select(0, e);
+      i == 0 ? at::mm_out(own, left, right) : own.addmm_(left, right);
+    }
     if (relu.defined()) relu_backward_out(rows_of(relu, offsets, e), own, own);
   });
 }

@@ -20,9 +20,12 @@ void layer_forward(const at::Tensor& x, const RowOffsets& offsets, const at::Ten
                    bool relu, const at::Tensor& y);
 
 /// dx = dy W, and 0 where `relu` is defined and not positive. dy [R, N], relu and dx [R, K]
-/// contiguous.
+/// contiguous. The second form sums over several layers of one size that read the same x.
 void layer_input_gradient(const at::Tensor& dy, const RowOffsets& offsets,
                           const at::Tensor& weights, const at::Tensor& relu, const at::Tensor& dx);
+void layer_input_gradient(const std::vector<at::Tensor>& dy, const RowOffsets& offsets,
+                          const std::vector<at::Tensor>& weights, const at::Tensor& relu,
+                          const at::Tensor& dx);
 
 /// Adds dy^T x of each group to the gradient of `w` ([E, N, K] or [N, K]). dy [R, N], x [R, K].
 void layer_weight_gradient(const at::Tensor& dy, const at::Tensor& x, const RowOffsets& offsets,

@@ -1,3 +1,4 @@
+#include "base/format.h"
 #include "base/profile.h"
 #include "ops/layer_products.h"
 #include "ops/ops.h"
@@ -9,35 +10,48 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-class Linear : public torch::autograd::Function<Linear> {
+// Several layers of one size that read the same x: backward sums their input gradients in the
+// product.
+class Linears : public torch::autograd::Function<Linears> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
-                            const at::Tensor& /*value*/, Parameter* w) {
-    const ProfileScope profile("linear forward", w->name());
-    save_parameter(context, "w", *w);
-    context->save_for_backward({x});
+  static variable_list forward(AutogradContext* context, const at::Tensor& x,
+                               at::TensorList /*values*/, const std::vector<Parameter*>& layers) {
+    std::vector<int64_t> parameters;
+    variable_list results;
     std::vector<int64_t> shape = x.sizes().vec();
     const at::Tensor flat = x.detach().reshape({-1, shape.back()}).contiguous();
-    const at::Tensor y = at::empty({flat.size(0), w->compute().size(0)}, flat.options());
-    layer_forward(flat, {0, flat.size(0)}, w->compute(), false, y);
-    shape.back() = y.size(1);
-    return y.view(shape);
+    for (Parameter* w : layers) {
+      const ProfileScope profile("linear forward", w->name());
+      const at::Tensor y = at::empty({flat.size(0), w->compute().size(0)}, flat.options());
+      layer_forward(flat, {0, flat.size(0)}, w->compute(), false, y);
+      shape.back() = y.size(1);
+      results.push_back(y.view(shape));
+      save_parameter(context, format("w{}", results.size()), *w);
+    }
+    context->save_for_backward({x});
+    return results;
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
-    Parameter& w = saved_parameter(context, "w");
     const at::Tensor x = context->get_saved_variables()[0];
     const at::Tensor flat = x.reshape({-1, x.size(-1)}).contiguous();
-    const at::Tensor gradient = gradients[0].reshape({flat.size(0), -1}).contiguous();
     const RowOffsets all = {0, flat.size(0)};
-    {
+    std::vector<at::Tensor> dy, weights;
+    std::string names;
+    for (const at::Tensor& gradient : gradients) {
+      Parameter& w = saved_parameter(context, format("w{}", dy.size() + 1));
+      dy.push_back(gradient.reshape({flat.size(0), -1}).contiguous());
+      weights.push_back(w.compute());
+      if (names.empty()) names = w.name();
       const ProfileScope profile("linear weight gradient", w.name());
-      layer_weight_gradient(gradient, flat, all, w);
+      layer_weight_gradient(dy.back(), flat, all, w);
     }
-    const ProfileScope profile("linear input gradient", w.name());
-    if (!context->needs_input_grad(0)) return {at::Tensor(), at::Tensor(), at::Tensor()};
-    const at::Tensor x_gradient = at::empty_like(flat);
-    layer_input_gradient(gradient, all, w.compute(), at::Tensor(), x_gradient);
-    return {x_gradient.view(x.sizes()), at::Tensor(), at::Tensor()};
+    variable_list results(2 + gradients.size());  // x, values, layers
+    if (!context->needs_input_grad(0)) return results;
+    const ProfileScope profile("linear input gradient", names);
+    const at::Tensor dx = at::empty_like(flat);
+    layer_input_gradient(dy, all, weights, at::Tensor(), dx);
+    results[0] = dx.view(x.sizes());
+    return results;
   }
 };
 
@@ -65,7 +79,17 @@ class Embedding : public torch::autograd::Function<Embedding> {
 
 }  // namespace
 
-at::Tensor linear(const at::Tensor& x, Parameter& w) { return Linear::apply(x, w.value(), &w); }
+at::Tensor linear(const at::Tensor& x, Parameter& w) { return linears(x, {&w})[0]; }
+
+std::vector<at::Tensor> linears(const at::Tensor& x, const std::vector<Parameter*>& layers) {
+  std::vector<at::Tensor> values;
+  for (const Parameter* w : layers) {
+    TORCH_CHECK(w->value().sizes() == layers[0]->value().sizes(), w->name(), ": its shape ",
+                w->value().sizes(), " is not that of ", layers[0]->name());
+    values.push_back(w->value());
+  }
+  return Linears::apply(x, at::TensorList(values), layers);
+}
 
 at::Tensor embedding(const at::Tensor& ids, Parameter& table) {
   return Embedding::apply(ids, table.value(), &table);

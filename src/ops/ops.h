@@ -8,6 +8,8 @@
 
 #include <ATen/ATen.h>
 
+#include <vector>
+
 #include "base/random.h"
 #include "ops/parameter.h"
 #include "ops/routing_plan.h"
@@ -17,8 +19,19 @@ namespace switchyard::ops {
 /// y = x W^T. x [..., in], w [out, in] -> [..., out]. No bias anywhere in T5.
 at::Tensor linear(const at::Tensor& x, Parameter& w);
 
+/// The same of several layers of one shape that read the same x; the gradients of x are summed in
+/// the product. Throws (TORCH_CHECK) if shapes differ.
+std::vector<at::Tensor> linears(const at::Tensor& x, const std::vector<Parameter*>& layers);
+
 /// T5's norm: scale * x / sqrt(mean(x^2) + epsilon), the variance in float32. x [..., D].
 at::Tensor rms_norm(const at::Tensor& x, Parameter& scale, double epsilon);
+
+/// The norm of a residual stream together with the stream itself: what goes on from `residual`
+/// instead of x has its gradient added in the norm's own backward pass.
+struct NormOfResidual {
+  at::Tensor residual, normed;  // x, rms_norm(x)
+};
+NormOfResidual rms_norm_of_residual(const at::Tensor& x, Parameter& scale, double epsilon);
 
 /// Rows of the table: ids [...] int64 -> [..., D] in the type of table.compute().
 /// Throws (TORCH_CHECK) on ids outside [0, V).

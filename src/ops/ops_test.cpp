@@ -32,6 +32,23 @@ TEST(Linear, GradientsMatchFiniteDifferences) {
   expect_gradient("w", w.value(), w.gradient(), value);
 }
 
+TEST(Linear, LayersThatReadTheSameRowsAddTheirGradients) {
+  at::Tensor x = leaf({2, 3, 5}, 1);
+  Parameter a = random_parameter("a", {4, 5}, 2), b = random_parameter("b", {4, 5}, 3);
+  const at::Tensor weight = random_tensor({2, 3, 4}, 4);
+  const auto loss = [&] {
+    const auto y = ops::linears(x, {&a, &b});
+    return (y[0].square() * weight + y[1] * y[0]).sum();
+  };
+  loss().backward();
+  const auto value = [&] { return loss().item<double>(); };
+  expect_gradient("x", x, x.grad(), value);
+  expect_gradient("a", a.value(), a.gradient(), value);
+  expect_gradient("b", b.value(), b.gradient(), value);
+  Parameter other = random_parameter("other", {3, 5}, 3);
+  EXPECT_THROW(ops::linears(x, {&a, &other}), c10::Error);
+}
+
 TEST(Linear, Bfloat16EqualsProductsInFloat32) {
   for (const auto& [rows, in, out] : {std::tuple{1, 5, 3}, {70, 64, 96}, {700, 33, 65}}) {
     Parameter w("w", random_tensor({out, in}, 2, at::kFloat), {});
@@ -86,6 +103,28 @@ TEST(RmsNorm, GradientsMatchFiniteDifferences) {
   const auto value = [&] { return loss().item<double>(); };
   expect_gradient("x", x, x.grad(), value);
   expect_gradient("scale", scale.value(), scale.gradient(), value);
+}
+
+TEST(RmsNorm, GradientOfTheResidualIsAdded) {
+  at::Tensor x = leaf({3, 7}, 1);
+  Parameter scale = random_parameter("scale", {7}, 2);
+  const at::Tensor weight = random_tensor({3, 7}, 3);
+  for (const auto type : {at::kDouble, at::kFloat, at::kBFloat16}) {
+    at::Tensor typed = x.detach().to(type).set_requires_grad(true);
+    Parameter own("scale", scale.value().detach().to(type == at::kDouble ? type : at::kFloat), {});
+    const auto [residual, normed] = ops::rms_norm_of_residual(typed, own, 1e-6);
+    (residual.square() * weight + normed * weight * 2).sum().backward();
+    const at::Tensor from_residual = 2 * typed.detach() * weight;
+    at::Tensor plain = typed.detach().set_requires_grad(true);
+    (reference::rms_norm(plain, own.value().detach(), 1e-6) * weight * 2).sum().backward();
+    const at::Tensor expected = from_residual + plain.grad(),
+                     error = (typed.grad() - expected).abs().max().to(at::kDouble);
+    EXPECT_LT(error.item<double>(), type == at::kBFloat16 ? 0.1 : 1e-5) << toString(type);
+    const auto alone = ops::rms_norm_of_residual(typed, own, 1e-6);
+    typed.mutable_grad() = at::Tensor();
+    (alone.residual * weight).sum().backward();
+    EXPECT_TRUE(at::allclose(typed.grad(), weight.to(type)));
+  }
 }
 
 TEST(RmsNorm, EqualsTheReference) {

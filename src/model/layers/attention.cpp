@@ -1,6 +1,7 @@
 #include "model/layers/attention.h"
 
 #include <cmath>
+#include <vector>
 
 #include "ops/ops.h"
 
@@ -49,10 +50,14 @@ at::Tensor AttentionLayer::attend(const at::Tensor& query, const at::Tensor& key
 
 at::Tensor AttentionLayer::forward(const at::Tensor& x, const at::Tensor& memory,
                                    const Masking& masking) const {
-  const at::Tensor query = ops::linear(x, *q_);
-  const at::Tensor key = ops::linear(memory, *k_);
-  const at::Tensor value = ops::linear(memory, *v_);
-  return ops::linear(attend(query, key, value, num_heads_, masking), *o_);
+  std::vector<at::Tensor> projected;  // query, key, value
+  if (x.is_same(memory)) {
+    projected = ops::linears(x, {q_, k_, v_});
+  } else {
+    projected = ops::linears(memory, {k_, v_});
+    projected.insert(projected.begin(), ops::linear(x, *q_));
+  }
+  return ops::linear(attend(projected[0], projected[1], projected[2], num_heads_, masking), *o_);
 }
 
 }  // namespace switchyard
