@@ -40,12 +40,12 @@ struct Layer {
 };
 
 void ours_forward(const Layer& l) {
-  const kernels::ProductInput input{ops::read<Bf16>(l.x), l.k, ops::read<Bf16>(l.w)};
+  const kernels::ProductTerm input{ops::read<Bf16>(l.x), l.k, ops::read<Bf16>(l.w)};
   kernels::layer_product({l.groups(), l.n, l.k, &input, 1, true, kernels::GemmFinish::kStore,
                           nullptr, ops::write<Bf16>(l.y)});
 }
 void ours_input_gradient(const Layer& l) {
-  const kernels::ProductInput input{ops::read<Bf16>(l.dy), l.n, ops::read<Bf16>(l.w)};
+  const kernels::ProductTerm input{ops::read<Bf16>(l.dy), l.n, ops::read<Bf16>(l.w)};
   kernels::layer_product({l.groups(), l.k, l.n, &input, 1, false, kernels::GemmFinish::kStore,
                           nullptr, ops::write<Bf16>(l.dx)});
 }

@@ -128,26 +128,29 @@ void add_bench_command(CLI::App& app, const GlobalOptions& global) {
   for (const BenchShape& shape : bench_shapes()) {
     shapes += (shapes.empty() ? "" : "; ") + shape.text;
   }
-  command->add_option("--shape", state->shape, shapes)->option_text("NAME=mini");
-  command
-      ->add_option("--recipe", state->recipe, "Model, optimizer and batch of this recipe instead")
-      ->option_text("FILE");
-  command->add_option("--set", state->overrides, "Override a key of the recipe or shape")
-      ->option_text("KEY=VALUE...");
-  command->add_option("--input-length", state->input_length, "Encoder tokens of a sequence")
-      ->check(CLI::Range(1, 1 << 20))
-      ->option_text("N");
-  command->add_option("--target-length", state->target_length, "Decoder tokens of a sequence")
-      ->check(CLI::Range(1, 1 << 20))
-      ->option_text("N");
-  command->add_option("--steps", state->steps, "Timed steps")
-      ->check(CLI::Range(1, 1000000))
-      ->option_text("N=by the shape");
+  const std::vector<CLI::Option*> of_steps = {
+      command->add_option("--shape", state->shape, shapes)->option_text("NAME=mini"),
+      command
+          ->add_option("--recipe", state->recipe,
+                       "Model, optimizer and batch of this recipe instead")
+          ->option_text("FILE"),
+      command->add_option("--set", state->overrides, "Override a key of the recipe or shape")
+          ->option_text("KEY=VALUE..."),
+      command->add_option("--input-length", state->input_length, "Encoder tokens of a sequence")
+          ->check(CLI::Range(1, 1 << 20))
+          ->option_text("N"),
+      command->add_option("--target-length", state->target_length, "Decoder tokens of a sequence")
+          ->check(CLI::Range(1, 1 << 20))
+          ->option_text("N"),
+      command->add_option("--steps", state->steps, "Timed steps")
+          ->check(CLI::Range(1, 1000000))
+          ->option_text("N=by the shape")};
   CLI::Option* ops = command->add_flag(
       "--ops", state->ops,
       "Time each operation alone instead, next to plain LibTorch: products, attention, experts, "
       "router, norm, dropout, embedding, cross-entropy, optimizers. Share of what limits it: the "
       "GEMM rate, memory, or memory for weights (few rows)");
+  for (CLI::Option* option : of_steps) option->excludes(ops);
   command
       ->add_option("--only", state->op_options.only,
                    "With --ops: only operations whose names contain one of these, e.g. experts "

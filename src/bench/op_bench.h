@@ -16,9 +16,9 @@ struct OpBenchOptions {
   int64_t working_set = 0;        // of the memory rates, bytes; 0: uncached_working_set()
 };
 
-/// What no operation on this machine can exceed, measured in the same run.
+/// The yardsticks, measured in the same run.
 struct OpLimits {
-  double gemm_bf16 = 0, gemm_fp32 = 0;  // FLOP/s: the best of any product, ours or LibTorch's
+  double gemm_bf16 = 0, gemm_fp32 = 0;  // FLOP/s: the best of the gemm cases, ours or LibTorch's
   MemoryRates memory;
 };
 
@@ -48,7 +48,7 @@ std::vector<OpCase> select_cases(std::vector<OpCase> cases, const std::vector<st
 void judge(OpMeasurement& measurement, const OpLimits& limits);
 
 /// Measures limits, then all_op_cases() as far as `options` asks for them. The GEMM rates are the
-/// best that any product of this run reached.
+/// best of two squares and of the gemm cases that ran.
 OpBenchResult run_op_bench(const OpBenchOptions& options);
 
 }  // namespace switchyard

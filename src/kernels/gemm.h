@@ -27,20 +27,20 @@ enum class GemmFinish {
 };
 
 /// Rows and the weights that multiply them.
-struct ProductInput {
+struct ProductTerm {
   const Bf16* a;  // [R, depth], rows a_stride elements apart
   int64_t a_stride;
   const Bf16* weights;  // [E, N, K]
 };
 
-/// Forward of a layer, c = a W^T, or its input gradient, c = a W; with several inputs the sum of
-/// their products, as the gradient of rows that several layers read.
+/// Forward of a layer, c = a W^T, or its input gradient, c = a W; the sum of several terms, as the
+/// gradient of rows that several layers read.
 struct LayerProduct {
   RowGroups groups;
   int64_t columns, depth;  // of c and of a: N and K forward, K and N for the gradient
-  const ProductInput* inputs;
-  int64_t num_inputs;  // >= 1
-  bool transposed;     // forward
+  const ProductTerm* terms;
+  int64_t num_terms;  // >= 1
+  bool transposed;    // forward
   GemmFinish finish;
   const Bf16* relu;  // [R, columns], for kReluGradient
   Bf16* c;           // [R, columns]
@@ -62,12 +62,16 @@ struct WeightGradient {
 struct GemmUnit {
   int64_t group;
   int64_t row_begin, row_end;        // of c, or of the group's gradient
-  int64_t column_begin, column_end;  // begins: multiples of 64
+  int64_t column_begin, column_end;  // begins: multiples of 64, so are the rows' of a gradient
+  int64_t cost;                      // in steps of a product
+  int64_t first_square;              // of a gradient
 };
+
+inline constexpr int64_t kSquareRows = 64;  // of a gradient, whose squares are summed together
 
 struct GemmTable {
   void (*layer_product)(const LayerProduct&, const GemmUnit*, int64_t units);
-  /// squares [units]: each unit's sum of squares of what it wrote.
+  /// squares: from a unit's first_square on the sums of squares of each kSquareRows of its rows.
   void (*weight_gradient)(const WeightGradient&, const GemmUnit*, int64_t units, double* squares);
 };
 

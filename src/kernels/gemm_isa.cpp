@@ -26,24 +26,24 @@ constexpr int64_t kBlockRows = 48;
 constexpr int64_t kFullRows = 1;
 #endif
 
-// How sums become elements of c; `relu` points to the elements of call.relu at the same place. NaN
-// stays NaN.
+// How sums become elements of c; `at` is their place in c and in call.relu. NaN stays NaN.
 struct Store {
   template <class Value>
-  Value operator()(Value sum, const Bf16* /*relu*/) const {
+  Value operator()(Value sum, int64_t /*at*/) const {
     return sum;
   }
 };
 struct Relu {
   template <class Value>
-  Value operator()(Value sum, const Bf16* /*relu*/) const {
+  Value operator()(Value sum, int64_t /*at*/) const {
     return sum < Value{} ? Value{} : sum;
   }
 };
 struct ReluGradient {
-  float operator()(float sum, const Bf16* relu) const { return to_float(*relu) > 0 ? sum : 0.0f; }
-  Vector operator()(Vector sum, const Bf16* relu) const {
-    return load(relu) > Vector{} ? sum : Vector{};
+  const Bf16* relu;
+  float operator()(float sum, int64_t at) const { return to_float(relu[at]) > 0 ? sum : 0.0f; }
+  Vector operator()(Vector sum, int64_t at) const {
+    return load(relu + at) > Vector{} ? sum : Vector{};
   }
 };
 
@@ -53,14 +53,13 @@ void store_rows(const LayerProduct& call, const float* sums, int64_t row, int64_
   for (int64_t r = 0; r < rows; ++r) {
     const float* from = sums + r * kPanel;
     const int64_t place = (row + r) * call.columns + column;
-    const Bf16* relu = call.relu ? call.relu + place : nullptr;
     Bf16* to = call.c + place;
     int64_t i = 0;
     for (; i + 2 * kLanes <= columns; i += 2 * kLanes) {
-      store_vectors(to + i, finish(load(from + i), relu + i),
-                    finish(load(from + i + kLanes), relu + i + kLanes));
+      store_vectors(to + i, finish(load(from + i), place + i),
+                    finish(load(from + i + kLanes), place + i + kLanes));
     }
-    for (; i < columns; ++i) store(to + i, finish(from[i], relu + i));
+    for (; i < columns; ++i) store(to + i, finish(from[i], place + i));
   }
 }
 
@@ -73,7 +72,7 @@ void store_block(const LayerProduct& call, const float* sums, int64_t row, int64
     case GemmFinish::kRelu:
       return store_rows(call, sums, row, rows, column, columns, Relu{});
     case GemmFinish::kReluGradient:
-      return store_rows(call, sums, row, rows, column, columns, ReluGradient{});
+      return store_rows(call, sums, row, rows, column, columns, ReluGradient{call.relu});
   }
 }
 
@@ -84,29 +83,29 @@ class ProductWorker {
         depth_(round_up(call.depth, kMatrixMultiple)),
         width_(round_up(largest.column_end - largest.column_begin, kPanel)),
         workspace_(memory),
-        panels_(workspace_.take<P>(call.num_inputs * width_ * depth_)),
-        staging_(workspace_.take<P>(kPanel * depth_)),
-        left_(workspace_.take<P>(call.num_inputs * kBlockRows * left_stride<P>(depth_))),
+        panels_(workspace_.take<P>(call.num_terms * width_ * depth_)),
+        staging_(workspace_.take<P>(call.transposed ? kPanel * depth_ : 0)),
+        left_(workspace_.take<P>(call.num_terms * kBlockRows * left_stride<P>(depth_))),
         sums_(workspace_.take<float>(kBlockRows * kPanel)) {}
 
   std::size_t bytes() const { return workspace_.used(); }
 
   void run(const GemmUnit& unit) {
-    for (int64_t input = 0; input < call_.num_inputs; ++input) pack(unit, input);
+    for (int64_t term = 0; term < call_.num_terms; ++term) pack(unit, term);
     for (int64_t row = unit.row_begin; row < unit.row_end; row += kBlockRows) {
       run_rows(unit, row, std::min(kBlockRows, unit.row_end - row));
     }
   }
 
  private:
-  P* panel(const GemmUnit& unit, int64_t input, int64_t column) const {
-    return panels_ + (input * width_ + column - unit.column_begin) * depth_;
+  P* panel(const GemmUnit& unit, int64_t term, int64_t column) const {
+    return panels_ + (term * width_ + column - unit.column_begin) * depth_;
   }
 
-  void pack(const GemmUnit& unit, int64_t input) {
-    const Bf16* weights = call_.inputs[input].weights + unit.group * call_.columns * call_.depth;
+  void pack(const GemmUnit& unit, int64_t term) {
+    const Bf16* weights = call_.terms[term].weights + unit.group * call_.columns * call_.depth;
     for (int64_t column = unit.column_begin; column < unit.column_end; column += kPanel) {
-      P* to = panel(unit, input, column);
+      P* to = panel(unit, term, column);
       const int64_t columns = std::min(kPanel, unit.column_end - column);
       if (call_.transposed) {
         pack_transposed_panel(weights + column * call_.depth, call_.depth, columns, call_.depth, to,
@@ -119,25 +118,25 @@ class ProductWorker {
 
   void run_rows(const GemmUnit& unit, int64_t row, int64_t rows) {
     for (int64_t column = unit.column_begin; column < unit.column_end; column += kPanel) {
-      for (int64_t input = 0; input < call_.num_inputs; ++input) {
-        const Left<P> left = left_factor(input, row, rows, column == unit.column_begin);
-        const Initial initial{input > 0 ? sums_ : nullptr, kPanel};
-        multiply(Product<P>{rows, kPanel, depth_, left.rows, left.stride,
-                            panel(unit, input, column), kPanel, initial, sums_, kPanel});
+      for (int64_t term = 0; term < call_.num_terms; ++term) {
+        const Left<P> left = left_factor(term, row, rows, column == unit.column_begin);
+        const Initial initial{term > 0 ? sums_ : nullptr, kPanel};
+        multiply(Product<P>{rows, kPanel, depth_, left.rows, left.stride, panel(unit, term, column),
+                            kPanel, initial, sums_, kPanel});
       }
       store_block(call_, sums_, row, rows, column, std::min(kPanel, unit.column_end - column));
     }
   }
 
   /// The rows where they are if products can read them there, else a copy, made if `first`.
-  Left<P> left_factor(int64_t input, int64_t row, int64_t count, bool first) {
-    const ProductInput& in = call_.inputs[input];
+  Left<P> left_factor(int64_t term, int64_t row, int64_t count, bool first) {
+    const ProductTerm& in = call_.terms[term];
     const Bf16* rows = in.a + row * in.a_stride;
     if (call_.depth == depth_ && count % kFullRows == 0) {
       if (const P* own = in_place<P>(rows, in.a_stride)) return {own, in.a_stride};
     }
     const int64_t stride = left_stride<P>(depth_);
-    P* copy = left_ + input * kBlockRows * stride;
+    P* copy = left_ + term * kBlockRows * stride;
     for (int64_t r = 0; first && r < count; ++r) {
       pack_rows(rows + r * in.a_stride, in.a_stride, 1, call_.depth, copy + r * stride, 1, depth_);
     }
@@ -148,9 +147,9 @@ class ProductWorker {
   int64_t depth_;  // padded
   int64_t width_;  // of the widest unit, padded
   Workspace workspace_;
-  P* panels_;    // of each input: right factors [depth, kPanel] side by side
-  P* staging_;   // [kPanel, depth]
-  P* left_;      // of each input: [block, depth]
+  P* panels_;    // of each term: right factors [depth, kPanel] side by side
+  P* staging_;   // [kPanel, depth], forward
+  P* left_;      // of each term: [block, depth]
   float* sums_;  // [block, kPanel]
 };
 
@@ -168,17 +167,15 @@ class GradientWorker {
 
   std::size_t bytes() const { return workspace_.used(); }
 
-  /// -> the sum of squares of this unit's part of the gradient.
-  double run(const GemmUnit& unit) {
+  void run(const GemmUnit& unit, double* squares) {
     const int64_t* group = call_.groups.offsets + unit.group;
     for (int64_t row = group[0]; row < group[1]; row += kChunkRows) {
       add_chunk(unit, row, std::min(kChunkRows, group[1] - row), row > group[0]);
     }
-    double squares = 0;
     for (int64_t n = unit.row_begin; n < unit.row_end; ++n) {
-      squares += finish_row(unit, n, group[1] > group[0]);
+      squares[unit.first_square + (n - unit.row_begin) / kSquareRows] +=
+          finish_row(unit, n, group[1] > group[0]);
     }
-    return squares;
   }
 
  private:
@@ -267,7 +264,7 @@ void layer_product(const LayerProduct& call, const GemmUnit* units, int64_t coun
 void weight_gradient(const WeightGradient& call, const GemmUnit* units, int64_t count,
                      double* squares) {
   for_each_unit<GradientWorker>(call, units, count, [&](GradientWorker& worker, int64_t i) {
-    squares[i] = worker.run(units[i]);
+    worker.run(units[i], squares);
   });
 }
 

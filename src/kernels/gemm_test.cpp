@@ -2,10 +2,11 @@
 // sets, odd sizes, odd addresses, strides, groups without rows.
 #include "kernels/gemm.h"
 
+#include <cstring>
 #include <limits>
-#include <numeric>
 #include <ostream>
 
+#include "kernels/scratch.h"
 #include "kernels/test_data.h"
 
 namespace switchyard::kernels {
@@ -47,12 +48,20 @@ std::vector<Shape> shapes() {
       {{1100}, 100, 64, false},
       {{0, 0}, 8, 8},
       {{90, 250}, 600, 40},
+      {{70}, 40, 900},          // a gradient in two parts of columns
+      {{40}, 64, 1024, false},  // rows that alias in cache
   };
 }
 
-/// One product: `forward` or input gradient, of one or several inputs.
+/// What a kernel finds in its working memory must not matter.
+void fill_scratch_with_nan() {
+  constexpr std::size_t kBytes = 16 << 20;
+  std::memset(scratch_bytes(0, kBytes), 0xFF, kBytes);
+}
+
+/// One product: `forward` or input gradient, of one or several terms.
 struct Problem {
-  Problem(const Shape& the_shape, bool forward, GemmFinish the_finish, int64_t num_inputs = 1)
+  Problem(const Shape& the_shape, bool forward, GemmFinish the_finish, int64_t num_terms = 1)
       : shape(the_shape),
         finish(the_finish),
         transposed(forward),
@@ -60,14 +69,14 @@ struct Problem {
         depth(forward ? shape.inputs : shape.outputs),
         stride(depth + (shape.odd ? 3 : 0)),
         offsets(shape.offsets()),
-        a(num_inputs * input_size() + 1, shape.odd),
-        weights(num_inputs * weight_size(), shape.odd),
+        a(num_terms * input_size() + 1, shape.odd),
+        weights(num_terms * weight_size(), shape.odd),
         relu(shape.total_rows() * columns, shape.odd) {
     fill_random(a, 1);
     fill_random(weights, 2);
     fill_random(relu, 3);
-    for (int64_t i = 0; i < num_inputs; ++i) {
-      inputs.push_back({a.data() + i * input_size(), stride, weights.data() + i * weight_size()});
+    for (int64_t i = 0; i < num_terms; ++i) {
+      terms.push_back({a.data() + i * input_size(), stride, weights.data() + i * weight_size()});
     }
   }
 
@@ -75,12 +84,13 @@ struct Problem {
   int64_t weight_size() const { return shape.groups() * shape.outputs * shape.inputs; }
 
   void run(Isa isa, Buffer<Bf16>& c) const {
+    fill_scratch_with_nan();
     const bool gradient = finish == GemmFinish::kReluGradient;
     layer_product({{offsets.data(), shape.groups()},
                    columns,
                    depth,
-                   inputs.data(),
-                   static_cast<int64_t>(inputs.size()),
+                   terms.data(),
+                   static_cast<int64_t>(terms.size()),
                    transposed,
                    finish,
                    gradient ? relu.data() : nullptr,
@@ -90,7 +100,7 @@ struct Problem {
 
   double expected(int64_t group, int64_t row, int64_t column) const {
     double sum = 0;
-    for (const ProductInput& in : inputs) {
+    for (const ProductTerm& in : terms) {
       for (int64_t d = 0; d < depth; ++d) {
         const int64_t n = transposed ? column : d, k = transposed ? d : column;
         sum += double{to_float(in.a[row * stride + d])} *
@@ -110,7 +120,7 @@ struct Problem {
   int64_t columns, depth, stride;
   std::vector<int64_t> offsets;
   Buffer<Bf16> a, weights, relu;
-  std::vector<ProductInput> inputs;
+  std::vector<ProductTerm> terms;
 };
 
 class Gemm : public ::testing::TestWithParam<Isa> {};
@@ -130,7 +140,7 @@ void expect_plain_loops(const Problem& problem, Isa isa) {
         const double expected = problem.expected(e, r, n);
         ASSERT_NEAR(to_float(c[r * problem.columns + n]), expected, tolerance<Bf16>(expected, 3e-5))
             << shape << " forward " << problem.transposed << " finish "
-            << static_cast<int>(problem.finish) << " inputs " << problem.inputs.size() << " group "
+            << static_cast<int>(problem.finish) << " terms " << problem.terms.size() << " group "
             << e << " row " << r << " column " << n;
       }
     }
@@ -200,6 +210,7 @@ TEST_P(Gemm, WeightGradientsEqualPlainLoops) {
       Buffer<float> gradient(size + 64, shape.odd);
       gradient.fill(0.5f);
       const std::vector<int64_t> offsets = shape.offsets();
+      fill_scratch_with_nan();
       const double squares = weight_gradient({{offsets.data(), shape.groups()},
                                               shape.outputs,
                                               shape.inputs,
@@ -240,22 +251,28 @@ TEST_P(Gemm, WeightGradientsDoNotDependOnThreads) {
   fill_random(x, 2);
   const std::vector<int64_t> offsets = shape.offsets();
   std::vector<float> first;
+  double first_squares = 0;
   for (const int threads : {1, 2, 3, 7}) {
     std::vector<float> gradient(static_cast<size_t>(3 * shape.outputs * shape.inputs));
+    double squares = 0;
     with_threads(threads, [&] {
-      weight_gradient({{offsets.data(), 3},
-                       shape.outputs,
-                       shape.inputs,
-                       dy.data(),
-                       shape.outputs,
-                       x.data(),
-                       shape.inputs,
-                       gradient.data(),
-                       false},
-                      GetParam());
+      squares = weight_gradient({{offsets.data(), 3},
+                                 shape.outputs,
+                                 shape.inputs,
+                                 dy.data(),
+                                 shape.outputs,
+                                 x.data(),
+                                 shape.inputs,
+                                 gradient.data(),
+                                 false},
+                                GetParam());
     });
-    if (first.empty()) first = gradient;
+    if (first.empty()) {
+      first = gradient;
+      first_squares = squares;
+    }
     EXPECT_EQ(gradient, first) << threads;
+    EXPECT_EQ(squares, first_squares) << threads;
   }
 }
 

@@ -53,7 +53,7 @@ template <int kStep, int... kLane>
 inline Vector rotated(Vector value, std::integer_sequence<int, kLane...>) {
   return __builtin_shufflevector(value, value, ((kLane + kStep) % kLanes)...);
 }
-/// combine() of all lanes, in log(kLanes) steps; combine must not depend on the order.
+/// combine() of all lanes in log(kLanes) steps, always in the same order.
 template <int kStep = kLanes / 2, class Combine>
 inline float over_lanes(Vector value, const Combine& combine) {
   if constexpr (kStep == 0) {

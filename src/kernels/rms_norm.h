@@ -1,7 +1,6 @@
 // T5's norm, y = scale * x / sqrt(mean(x^2) + epsilon), float32 inside, and its gradient. T: float
 // or Bf16. [N, D] row-major, any alignment. Uses the threads of OpenMP; results do not depend on
-// their number. No output may overlap an input, except that dx may be dy
-// or residual.
+// their number. No output may overlap an input, except that dx may be dy.
 #pragma once
 
 #include <cstdint>

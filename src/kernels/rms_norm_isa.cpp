@@ -60,7 +60,7 @@ float add_dscale(const RmsNormBackward<T>& in, const T* dy, const T* x, float rs
   return sum_of(dot) + rest;
 }
 
-/// dx = rstd * (dy * scale - n * mean) + residual. dx may be dy or residual.
+/// dx = rstd * (dy * scale - n * mean) + residual. dx may be dy.
 template <class T>
 void write_dx(const RmsNormBackward<T>& in, const T* dy, const T* x, float rstd, float mean,
               const T* residual, T* dx) {

@@ -69,10 +69,7 @@ BlockOutput Block::forward(const at::Tensor& h, const Pass& pass) const {
   if (decoder_) {
     const auto [residual, cross] =
         ops::rms_norm_of_residual(output.h, *cross_norm_, config_.norm_epsilon);
-    // Gradients of keys and values are summed here before they meet those of other blocks: the
-    // order of recomputed_block.h, which knows a block's sum only.
-    const at::Tensor memory = pass.memory.alias();
-    const at::Tensor y = cross_attention_->forward(cross, memory, cross_masking(pass, h));
+    const at::Tensor y = cross_attention_->forward(cross, pass.memory, cross_masking(pass, h));
     output.h = add(residual, y, pass, 1);
   }
   const auto [residual, last] =

@@ -65,13 +65,24 @@ kernels::RowGroups groups_of(const RowOffsets& offsets) {
   return {offsets.data(), static_cast<int64_t>(offsets.size()) - 1};
 }
 
+/// Kernels would read beyond the end where LibTorch's products throw.
+void check(const at::Tensor& rows, const RowOffsets& offsets, const at::Tensor& stack,
+           int64_t axis) {
+  TORCH_CHECK(static_cast<int64_t>(offsets.size()) == stack.size(0) + 1 &&
+                  offsets.back() == rows.size(0) && rows.size(1) == stack.size(axis),
+              "rows ", rows.sizes(), " of ", offsets.size() - 1,
+              " groups do not fit weights of shape ", stack.sizes(), " along axis ", axis);
+}
+
 }  // namespace
 
 void layer_forward(const at::Tensor& x, const RowOffsets& offsets, const at::Tensor& weights,
                    bool relu, const at::Tensor& y) {
   const at::Tensor stack = stacked(weights);
+  check(x, offsets, stack, 2);
+  check(y, offsets, stack, 1);
   if (has_kernel(x)) {
-    const kernels::ProductInput input{read<Bf16>(x), x.size(1), read<Bf16>(stack)};
+    const kernels::ProductTerm input{read<Bf16>(x), x.size(1), read<Bf16>(stack)};
     kernels::layer_product({groups_of(offsets), stack.size(1), stack.size(2), &input, 1, true,
                             relu ? kernels::GemmFinish::kRelu : kernels::GemmFinish::kStore,
                             nullptr, write<Bf16>(y)});
@@ -92,8 +103,12 @@ void layer_input_gradient(const at::Tensor& dy, const RowOffsets& offsets,
 void layer_input_gradient(const std::vector<at::Tensor>& dy, const RowOffsets& offsets,
                           const std::vector<at::Tensor>& weights, const at::Tensor& relu,
                           const at::Tensor& dx) {
+  for (size_t i = 0; i < dy.size(); ++i) {
+    check(dy[i], offsets, stacked(weights[i]), 1);
+    check(dx, offsets, stacked(weights[i]), 2);
+  }
   if (has_kernel(dx)) {
-    std::vector<kernels::ProductInput> inputs;
+    std::vector<kernels::ProductTerm> inputs;
     for (size_t i = 0; i < dy.size(); ++i) {
       inputs.push_back({read<Bf16>(dy[i]), dy[i].size(1), read<Bf16>(weights[i])});
     }
@@ -118,6 +133,8 @@ void layer_weight_gradient(const at::Tensor& dy, const at::Tensor& x, const RowO
                            Parameter& w) {
   const auto [buffer, accumulate] = w.gradient_for_writing();
   const at::Tensor stack = stacked(buffer);
+  check(dy, offsets, stack, 1);
+  check(x, offsets, stack, 2);
   if (has_kernel(dy)) {
     const double squares = kernels::weight_gradient(
         {groups_of(offsets), stack.size(1), stack.size(2), read<Bf16>(dy), dy.size(1),

@@ -1,6 +1,6 @@
-// The three products of a layer without bias, dense (one group) or of experts (a group each), for
-// the ops of this folder. bfloat16 on the CPU takes our kernel (kernels/gemm.h), everything else
-// LibTorch's products. No autograd.
+// The three products of a layer without bias, dense (one group) or of experts (a group each).
+// bfloat16 on the CPU takes our kernel (kernels/gemm.h), everything else LibTorch's products. No
+// autograd. All throw (TORCH_CHECK) if shapes do not fit.
 // E: groups, R: rows of all groups, N: outputs, K: inputs.
 #pragma once
 

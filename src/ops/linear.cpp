@@ -16,7 +16,6 @@ class Linears : public torch::autograd::Function<Linears> {
  public:
   static variable_list forward(AutogradContext* context, const at::Tensor& x,
                                at::TensorList /*values*/, const std::vector<Parameter*>& layers) {
-    std::vector<int64_t> parameters;
     variable_list results;
     std::vector<int64_t> shape = x.sizes().vec();
     const at::Tensor flat = x.detach().reshape({-1, shape.back()}).contiguous();
@@ -36,18 +35,18 @@ class Linears : public torch::autograd::Function<Linears> {
     const at::Tensor flat = x.reshape({-1, x.size(-1)}).contiguous();
     const RowOffsets all = {0, flat.size(0)};
     std::vector<at::Tensor> dy, weights;
-    std::string names;
+    std::string first_name;
     for (const at::Tensor& gradient : gradients) {
       Parameter& w = saved_parameter(context, format("w{}", dy.size() + 1));
-      dy.push_back(gradient.reshape({flat.size(0), -1}).contiguous());
+      dy.push_back(gradient.reshape({-1, w.compute().size(0)}).contiguous());
       weights.push_back(w.compute());
-      if (names.empty()) names = w.name();
+      if (first_name.empty()) first_name = w.name();
       const ProfileScope profile("linear weight gradient", w.name());
       layer_weight_gradient(dy.back(), flat, all, w);
     }
     variable_list results(2 + gradients.size());  // x, values, layers
     if (!context->needs_input_grad(0)) return results;
-    const ProfileScope profile("linear input gradient", names);
+    const ProfileScope profile("linear input gradient", first_name);
     const at::Tensor dx = at::empty_like(flat);
     layer_input_gradient(dy, all, weights, at::Tensor(), dx);
     results[0] = dx.view(x.sizes());
@@ -72,7 +71,7 @@ class Embedding : public torch::autograd::Function<Embedding> {
     const at::Tensor ids = context->get_saved_variables()[0].reshape(-1);
     const auto [buffer, accumulate] = table.gradient_for_writing();
     if (!accumulate) buffer.zero_();
-    buffer.index_add_(0, ids, gradients[0].reshape({ids.size(0), -1}).to(buffer.scalar_type()));
+    buffer.index_add_(0, ids, gradients[0].reshape({-1, buffer.size(1)}).to(buffer.scalar_type()));
     return {at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };

@@ -49,6 +49,17 @@ TEST(Linear, LayersThatReadTheSameRowsAddTheirGradients) {
   EXPECT_THROW(ops::linears(x, {&a, &other}), c10::Error);
 }
 
+TEST(Linear, ShapesThatDoNotFitThrow) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    Parameter w("w", random_tensor({3, 5}, 1, at::kFloat), {});
+    w.set_compute_type(type);
+    EXPECT_THROW(ops::linear(at::zeros({3, 4}, type), w), c10::Error) << toString(type);
+    const at::Tensor none = at::zeros({0, 5}, type).set_requires_grad(true);
+    ops::linear(none, w).sum().backward();
+    EXPECT_EQ(w.gradient().abs().sum().item<double>(), 0) << toString(type);
+  }
+}
+
 TEST(Linear, Bfloat16EqualsProductsInFloat32) {
   for (const auto& [rows, in, out] : {std::tuple{1, 5, 3}, {70, 64, 96}, {700, 33, 65}}) {
     Parameter w("w", random_tensor({out, in}, 2, at::kFloat), {});

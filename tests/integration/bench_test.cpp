@@ -61,6 +61,7 @@ TEST(BenchProgram, WrongOptionsAreNamed) {
   EXPECT_THAT(complaint({"bench", "--ops", "--only", "atention"}),
               HasSubstr("no operation has \"atention\" in its name; --only"));
   EXPECT_THAT(complaint({"bench", "--only", "router"}), HasSubstr("--ops"));
+  EXPECT_THAT(complaint({"bench", "--ops", "--shape", "base8"}), HasSubstr("excludes"));
   EXPECT_THAT(complaint({"bench", "--shape", "huge"}),
               HasSubstr("choose one of: tiny, mini, small, base8, base128"));
 }
