@@ -43,10 +43,15 @@ PreparedData::PreparedData(const std::string& folder) : folder_(folder) {
   const std::string manifest_path = folder + "/" + Manifest::kFileName;
   if (!fs::exists(folder)) throw system_failure("cannot open prepared data", folder, ENOENT);
   if (!fs::exists(manifest_path)) {
-    const bool outer = fs::exists(folder + "/train/" + Manifest::kFileName);
+    std::string inner;
+    for (const char* part : {"train", "validation"}) {
+      const std::string path = format("{}/{}", folder, part);
+      if (!fs::exists(path + "/" + Manifest::kFileName)) continue;
+      inner += format("{}'{}'", inner.empty() ? "" : " or ", path);
+    }
     throw usage_error(
         "not prepared data", folder,
-        outer ? format("did you mean '{}/train'?", folder) : "make some with `switchyard prepare`");
+        inner.empty() ? "make some with `switchyard prepare`" : format("did you mean {}?", inner));
   }
   manifest_ = Manifest::from_json(read_file(manifest_path), manifest_path);
   if (!fs::exists(tokenizer_path())) throw damaged("file missing", tokenizer_path());

@@ -85,6 +85,9 @@ TEST_F(PreparedDataTest, FoldersThatHoldNone) {
   const Error outer = error_of([&] { PreparedData(folder_ / "outer"); });
   EXPECT_EQ(outer.kind(), ErrorKind::kUsage);
   EXPECT_THAT(outer.what(), HasSubstr("did you mean '" + (folder_ / "outer/train") + "'?"));
+  write_prepared(folder_ / "outer/validation", {{1, 2}}, 10);
+  EXPECT_THAT(error_of([&] { PreparedData(folder_ / "outer"); }).what(),
+              HasSubstr("outer/train' or '" + (folder_ / "outer/validation") + "'?"));
   EXPECT_EQ(error_of([&] { PreparedData(folder_.path()); }).kind(), ErrorKind::kUsage);
 }
 

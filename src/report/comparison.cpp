@@ -276,16 +276,22 @@ Spread spread_of(const std::vector<double>& values) {
 
 std::vector<Group> group_runs(const std::vector<RunData>& runs) {
   std::vector<Group> groups;
-  std::vector<std::string> keys;
+  std::vector<std::string> keys;  // of the groups
   for (size_t i = 0; i < runs.size(); ++i) {
     const std::string key = group_key(runs[i]);
-    const auto found = std::find(keys.begin(), keys.end(), key);
-    if (found == keys.end()) {
-      keys.push_back(key);
-      groups.push_back({{}, {i}});
-    } else {
-      groups[static_cast<size_t>(found - keys.begin())].runs.push_back(i);
+    const auto same_seed = [&](size_t other) {
+      return runs[other].recipe.train.seed == runs[i].recipe.train.seed;
+    };
+    size_t g = 0;
+    while (g < groups.size() &&
+           (keys[g] != key || std::ranges::any_of(groups[g].runs, same_seed))) {
+      ++g;
     }
+    if (g == groups.size()) {
+      keys.push_back(key);
+      groups.emplace_back();
+    }
+    groups[g].runs.push_back(i);
   }
   for (Group& group : groups) group.name = group_name(runs, group.runs);
   return groups;

@@ -93,6 +93,15 @@ TEST(GroupRuns, OnlySeedsMayDiffer) {
   EXPECT_THAT(groups[2].runs, ElementsAre(3));
 }
 
+TEST(GroupRuns, ARepeatedSeedIsNoOtherSeed) {
+  const std::vector<Group> groups =
+      group_runs({made_up_run("a-s1", 8, 1, {}), made_up_run("a-again", 8, 1, {}),
+                  made_up_run("a-s2", 8, 2, {})});
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_THAT(groups[0].runs, ElementsAre(0, 2));
+  EXPECT_THAT(groups[1].runs, ElementsAre(1));
+}
+
 TEST(SpreadOf, MeanDeviationAndRange) {
   const Spread spread = spread_of({1, kNaN, 2, 6});
   EXPECT_EQ(spread.count, 3);

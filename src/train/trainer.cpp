@@ -138,7 +138,7 @@ void Trainer::start() {
   gemm_rate_ = measure_gemm_rate(parse_precision(recipe_.train.precision));
   write_run_json();
   log_info(
-      "{} parameters, {} experts, {:.2f} GFLOP forward per sequence; {} of a sequence's {} + {} "
+      "{} parameters, {} experts, {:.2f} GFLOP forward per sequence; {} sequences of {} + {} "
       "tokens per step; GEMM rate {:.3f} TFLOP/s on {} threads",
       format_count(model_.parameters().numel()), recipe_.model.moe.num_experts,
       forward_flops(recipe_.model, stream_.lengths().inputs, stream_.lengths().targets) * 1e-9,
