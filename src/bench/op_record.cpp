@@ -111,7 +111,7 @@ OpRecord parse_op_record(const nlohmann::json& json, const std::string& path) {
 std::string compare_op_records(const OpRecord& before, const OpRecord& after) {
   std::string text;
   const auto warn = [&](const char* what, const std::string& one, const std::string& other) {
-    if (one != other) text += format("note: not the same {}: {} / {}\n", what, one, other);
+    text += difference_note(what, one, other);
   };
   warn("processor", before.processor, after.processor);
   warn("instructions", before.instructions, after.instructions);

@@ -1,4 +1,5 @@
-// Values of one JSON object of a record, with errors that name file and key.
+// What the kinds of records share: values of a JSON object with errors that name file and key, and
+// notes on what differs between two.
 #pragma once
 
 #include <string>
@@ -36,5 +37,11 @@ class RecordReader {
   const nlohmann::json& object_;
   std::string path_;
 };
+
+/// A line for what makes two records no fair comparison; empty if `one` equals `other`.
+inline std::string difference_note(const char* what, const std::string& one,
+                                   const std::string& other) {
+  return one == other ? "" : format("note: not the same {}: {} / {}\n", what, one, other);
+}
 
 }  // namespace switchyard

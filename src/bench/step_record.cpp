@@ -101,7 +101,7 @@ std::string compare_step_records(const StepRecord& before, const StepRecord& aft
   const StepBenchResult &a = before.result, &b = after.result;
   std::string text;
   const auto warn = [&](const char* what, const std::string& one, const std::string& other) {
-    if (one != other) text += format("note: not the same {}: {} / {}\n", what, one, other);
+    text += difference_note(what, one, other);
   };
   const auto warn_number = [&](const char* what, int64_t one, int64_t other) {
     warn(what, std::to_string(one), std::to_string(other));

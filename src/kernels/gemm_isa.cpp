@@ -1,7 +1,7 @@
-// A unit of a product packs its columns of the weights, as many panels of 64 as fit in the core's
-// own cache, and sends blocks of rows through them. A unit of a weight gradient packs its columns
-// of dy, transposed, and panels of x, some hundred rows at a time, and adds to its rows of the
-// gradient.
+// A unit of a product packs its columns of the weights, as many panels as fit in the core's own
+// cache (or one, however deep), and sends blocks of rows through them. A unit of a weight gradient
+// packs its columns of dy, transposed, and panels of x, some hundred rows at a time, sums in cache,
+// and writes its part of the gradient once.
 #include "kernels/gemm.h"
 
 #include <omp.h>

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/gradient_check.h"
+#include "tests/made_up_ids.h"
 
 namespace switchyard {
 namespace {
@@ -25,13 +26,7 @@ ModelConfig tiny(int64_t experts, const std::string& feed_forward = "relu", bool
 }
 
 at::Tensor ids(int64_t rows, int64_t columns, uint64_t seed) {
-  const RandomStream stream(seed, kRandomTest);
-  at::Tensor t = at::empty({rows, columns}, at::kLong);
-  for (int64_t i = 0; i < t.numel(); ++i) {
-    t.mutable_data_ptr<int64_t>()[i] =
-        3 + static_cast<int64_t>(stream.below(static_cast<uint64_t>(i), 26));
-  }
-  return t;
+  return testing::made_up_ids(rows, columns, 29, seed);
 }
 
 /// Four sequences with padding in the second one.

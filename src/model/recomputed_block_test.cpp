@@ -12,6 +12,7 @@
 
 #include "model/encoder_decoder.h"
 #include "tests/gradient_check.h"
+#include "tests/made_up_ids.h"
 #include "tests/memory_count.h"
 
 namespace switchyard {
@@ -38,13 +39,7 @@ ModelConfig small_config() {
 }
 
 at::Tensor ids(int64_t rows, int64_t columns, uint64_t seed) {
-  const RandomStream stream(seed, kRandomTest);
-  at::Tensor t = at::empty({rows, columns}, at::kLong);
-  for (int64_t i = 0; i < t.numel(); ++i) {
-    t.mutable_data_ptr<int64_t>()[i] =
-        3 + static_cast<int64_t>(stream.below(static_cast<uint64_t>(i), 58));
-  }
-  return t;
+  return testing::made_up_ids(rows, columns, 61, seed);
 }
 
 /// Sequences [first, first + 2) of a batch of four, one of which is padded.
