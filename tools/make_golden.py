@@ -34,23 +34,9 @@ import tiny_training
 REQUIRED = "4.57.6"
 MARGIN = 1e-3  # between a token's two best experts, so that rounding cannot change the choice
 TRAINED_MARGIN = 1e-4  # the same at every step of training
+STEPS = 10
 BEAMS = 4
 BEAM_MARGIN = 1e-4  # between the scores of two results
-
-
-def router_margin(output):
-    """Smallest difference between the two largest probabilities of any token in any router."""
-    margin = 1.0
-    for layers in (output.encoder_router_logits, output.decoder_router_logits):
-        for layer in layers:
-            if not isinstance(layer, (tuple, list)) or len(layer) != 2:
-                continue
-            probabilities = torch.softmax(layer[0].float(), -1)
-            if probabilities.dim() < 3:
-                continue
-            best = probabilities.topk(2, -1).values
-            margin = min(margin, (best[..., 0] - best[..., 1]).min().item())
-    return margin
 
 
 def trained(name, seed, kind):
@@ -60,9 +46,10 @@ def trained(name, seed, kind):
 
     def watch(output):
         if tiny_models.is_switch(model):
-            margins.append(router_margin(output))
+            margins.append(tiny_models.router_margin(output))
 
-    losses, weights = tiny_training.train(model, kind, *tiny_models.make_full_batch(seed), watch)
+    losses, weights = tiny_training.train(
+        model, kind, [tiny_models.make_full_batch(seed)] * STEPS, watch)
     return losses, weights, min(margins)
 
 
@@ -72,7 +59,7 @@ def routes_clearly(name, seed):
         return True
     with torch.no_grad():
         output = tiny_models.forward(model, *tiny_models.make_batch(seed), output_router_logits=True)
-    return router_margin(output) > MARGIN and all(
+    return tiny_models.router_margin(output) > MARGIN and all(
         trained(name, seed, kind)[2] > TRAINED_MARGIN for kind in tiny_training.KINDS)
 
 

@@ -1,4 +1,5 @@
-"""Tiny random T5 and Switch models of transformers, for make_golden.py and check_hf.py.
+"""Tiny random T5 and Switch models of transformers, for make_golden.py, make_loss_curves.py and
+check_hf.py.
 
 Sizes are odd on purpose: num_heads * d_kv differs from d_model, and d_ff is a prime.
 """
@@ -90,3 +91,18 @@ def without_router_losses(model):
 
 def with_router_losses(model):
     return dict(output_router_logits=True) if is_switch(model) else {}
+
+
+def router_margin(output):
+    """Smallest difference between the two largest probabilities of any token in any router."""
+    margin = 1.0
+    for layers in (output.encoder_router_logits, output.decoder_router_logits):
+        for layer in layers:
+            if not isinstance(layer, (tuple, list)) or len(layer) != 2:
+                continue
+            probabilities = torch.softmax(layer[0].float(), -1)
+            if probabilities.dim() < 3:
+                continue
+            best = probabilities.topk(2, -1).values
+            margin = min(margin, (best[..., 0] - best[..., 1]).min().item())
+    return margin

@@ -1,4 +1,4 @@
-"""Ten optimizer steps of a tiny model, for make_golden.py.
+"""Optimizer steps of a tiny model, for make_golden.py and make_loss_curves.py.
 
 Where torch's AdamW and transformers' Adafactor are defined otherwise than ours (src/train/optimizer.h),
 what is stored follows ours, and each difference is taken out here or by a setting:
@@ -21,7 +21,6 @@ import transformers
 import tiny_models
 
 KINDS = ("adamw", "adafactor")
-STEPS = 10
 ADAMW = dict(lr=0.01, betas=(0.9, 0.99), eps=1e-8)
 DECAY = 0.1
 ADAFACTOR = dict(lr=0.01, eps=(1e-30, 1e-3), clip_threshold=1.0, decay_rate=-0.8, beta1=None,
@@ -67,18 +66,19 @@ def summary(values, before):
     return torch.cat([entries, (values.detach() - before).norm().view(1)])
 
 
-def train(model, kind, input_ids, labels, watch):
-    """Trains on one batch. `watch` is called with each step's output.
+def train(model, kind, batches, watch):
+    """One step on each of the batches, (input_ids, labels), of which a generator may look at the
+    model before each step. `watch` is called with each step's output.
 
-    Returns losses [STEPS], before each update and with router losses, and weights [P, ENTRIES + 1]
-    as summary() makes them, in the order of the names.
+    Returns losses, before each update and with router losses, and weights [P, ENTRIES + 1] as
+    summary() makes them, in the order of the names.
     """
     model.train()  # nothing is random: no dropout, no jitter
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     matrices = Matrices(model)
     optimizer = make_optimizer(kind, matrices.all)
     losses = []
-    for _ in range(STEPS):
+    for input_ids, labels in batches:
         model.zero_grad(set_to_none=True)
         output = tiny_models.forward(model, input_ids, labels,
                                      **tiny_models.with_router_losses(model))

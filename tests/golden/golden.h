@@ -12,23 +12,48 @@
 #include "checkpoint/safetensors.h"
 #include "model/batch.h"
 #include "model/model_directory.h"
+#include "train/recipe.h"
 
 namespace switchyard::testing {
+
+inline std::string golden_folder(const std::string& name) {
+  return SWITCHYARD_SOURCE_DIR "/tests/golden/data/" + name;
+}
+
+/// A copy of a stored tensor.
+inline at::Tensor golden_tensor(const SafetensorsFile& file, const std::string& name) {
+  const TensorEntry* entry = file.find(name);
+  TORCH_CHECK(entry, name, " is not among the golden numbers");
+  const bool ids = entry->spec.dtype == DType::kI64;
+  const at::Tensor tensor = at::empty(entry->spec.shape, ids ? at::kLong : at::kFloat);
+  std::memcpy(tensor.mutable_data_ptr(), file.data(*entry).data(), tensor.nbytes());
+  return tensor;
+}
+
+/// The optimizers' settings in tools/tiny_training.py.
+inline Recipe golden_recipe(const std::string& kind, int64_t steps) {
+  Recipe recipe;
+  recipe.train.steps = steps;
+  OptimizerConfig& optimizer = recipe.optimizer;
+  optimizer.kind = kind;
+  optimizer.schedule = "constant";
+  optimizer.warmup_steps = 0;
+  optimizer.learning_rate = 0.01;
+  if (kind == "adamw") {
+    optimizer.beta2 = 0.99;
+    optimizer.weight_decay = 0.1;
+  } else {
+    optimizer.min_dim_factored = 1;  // as transformers, which factors every matrix
+  }
+  return recipe;
+}
 
 class Golden : public ::testing::TestWithParam<const char*> {
  protected:
   Golden()
-      : directory_(SWITCHYARD_SOURCE_DIR "/tests/golden/data/" + std::string(GetParam())),
-        expected_(directory_ + "/expected.safetensors") {}
+      : directory_(golden_folder(GetParam())), expected_(directory_ + "/expected.safetensors") {}
 
-  at::Tensor expected(const std::string& name) const {
-    const TensorEntry* entry = expected_.find(name);
-    TORCH_CHECK(entry, name, " is not among the golden numbers");
-    const bool ids = entry->spec.dtype == DType::kI64;
-    const at::Tensor tensor = at::empty(entry->spec.shape, ids ? at::kLong : at::kFloat);
-    std::memcpy(tensor.mutable_data_ptr(), expected_.data(*entry).data(), tensor.nbytes());
-    return tensor;
-  }
+  at::Tensor expected(const std::string& name) const { return golden_tensor(expected_, name); }
 
   std::unique_ptr<EncoderDecoder> model() const {
     return load_model(directory_, Precision::kFloat32);

@@ -19,24 +19,6 @@ constexpr int64_t kEntries = 8;  // stored of each weight, evenly spaced
 constexpr double kLossTolerance = 5e-6;
 constexpr double kWeightTolerance = 5e-4;
 
-Recipe recipe_of(const std::string& kind) {
-  Recipe recipe;
-  recipe.train.steps = kSteps;
-  OptimizerConfig& optimizer = recipe.optimizer;
-  optimizer.kind = kind;
-  optimizer.schedule = "constant";
-  optimizer.warmup_steps = 0;
-  if (kind == "adamw") {
-    optimizer.learning_rate = 0.01;
-    optimizer.beta2 = 0.99;
-    optimizer.weight_decay = 0.1;
-  } else {
-    optimizer.learning_rate = 0.01;
-    optimizer.min_dim_factored = 1;  // as transformers, which factors every matrix
-  }
-  return recipe;
-}
-
 using Weights = std::map<std::string, at::Tensor>;
 
 /// All weights by Hugging Face's names, copied and flat.
@@ -58,7 +40,7 @@ class GoldenTraining : public testing::Golden {
   void compare(const std::string& kind) {
     const auto model = this->model();
     const Weights before = weights_of(*model);
-    const Recipe recipe = recipe_of(kind);
+    const Recipe recipe = testing::golden_recipe(kind, kSteps);
     const auto optimizer = make_optimizer(recipe.optimizer, model->parameters());
     const Batch input = full_batch();
     const at::Tensor losses = expected(kind + "_losses");
