@@ -15,6 +15,10 @@ target_include_directories(sy_torch SYSTEM INTERFACE
 # OpenMP: compile with -fopenmp (at::parallel_for is serial without it) and link the copy that
 # LibTorch itself loads, never the compiler's, so that one runtime serves the process.
 target_compile_options(sy_torch INTERFACE ${SY_OPENMP_OPTION})
+if(SWITCHYARD_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # Instrumented, GCC 12 sees uninitialized values in LibTorch's optional arguments that are not there.
+  target_compile_options(sy_torch INTERFACE $<BUILD_INTERFACE:-Wno-maybe-uninitialized>)
+endif()
 foreach(library libtorch_cpu.so libc10.so libgomp.so.1)
   target_link_libraries(sy_torch INTERFACE
     $<BUILD_INTERFACE:${SWITCHYARD_LIBTORCH}/lib/${library}>

@@ -69,5 +69,27 @@ inline Float exp_below_one_of(Float x) {
 }
 inline float vector_exp_below_one(float x) { return exp_below_one_of<float, uint32_t>(x); }
 
+/// log(x) within 2 ulp, for normal numbers x > 0; NaN stays NaN.
+inline float vector_log(float x) {
+  // x = m 2^e with m in [sqrt(1/2), sqrt(2)); then the series of log(1 + r) in Cephes'
+  // coefficients.
+  constexpr uint32_t kRootHalf = 0x3F3504F3u;
+  const uint32_t above = std::bit_cast<uint32_t>(x) - kRootHalf;
+  const auto e = static_cast<float>(static_cast<int32_t>(above) >> 23);
+  const float r = std::bit_cast<float>((above & 0x007FFFFFu) + kRootHalf) - 1.0f;
+  const float square = r * r;
+  float p = 7.0376836292e-2f * r - 1.1514610310e-1f;
+  p = p * r + 1.1676998740e-1f;
+  p = p * r - 1.2420140846e-1f;
+  p = p * r + 1.4249322787e-1f;
+  p = p * r - 1.6668057665e-1f;
+  p = p * r + 2.0000714765e-1f;
+  p = p * r - 2.4999993993e-1f;
+  p = p * r + 3.3333331174e-1f;
+  const float y = p * r * square - 2.12194440e-4f * e - 0.5f * square;
+  const float result = r + y + 0.693359375f * e;
+  return x == x ? result : x;
+}
+
 }  // namespace
 }  // namespace switchyard::kernels

@@ -264,15 +264,12 @@ inline void interleave_rows(const Bf16* from, int64_t rows, int64_t columns, Bf1
 }
 
 /// Swaps, in a square of vectors, the two blocks beside the diagonal of each square of 2 * kStep.
-template <int kStep, int... kLane>
-inline void swap_blocks(Vector* rows, std::integer_sequence<int, kLane...>) {
+template <int kStep>
+inline void swap_blocks(Vector* rows) {
+  constexpr std::make_integer_sequence<int, kLanes> lanes;
   for (int i = 0; i < kLanes; ++i) {
     if (i & kStep) continue;
-    // Indices: lanes of the first row, then of the second.
-    const Vector a = rows[i], b = rows[i + kStep];
-    rows[i] = __builtin_shufflevector(a, b, ((kLane & kStep) ? kLanes + kLane - kStep : kLane)...);
-    rows[i + kStep] =
-        __builtin_shufflevector(a, b, ((kLane & kStep) ? kLanes + kLane : kLane + kStep)...);
+    swap_blocks_of<kStep>(rows[i], rows[i + kStep], lanes);
   }
 }
 
@@ -282,15 +279,14 @@ inline void transpose(const void* from_bytes, int64_t stride, int64_t rows, int6
                       void* to_bytes, int64_t to_stride) {
   const auto* from = static_cast<const float*>(from_bytes);
   auto* to = static_cast<float*>(to_bytes);
-  constexpr std::make_integer_sequence<int, kLanes> lanes;
   for (int64_t r = 0; r < rows; r += kLanes) {
     for (int64_t c = 0; c < columns; c += kLanes) {
       Vector square[kLanes];
       for (int i = 0; i < kLanes; ++i) square[i] = load(from + (r + i) * stride + c);
-      swap_blocks<1>(square, lanes);
-      swap_blocks<2>(square, lanes);
-      if constexpr (kLanes > 4) swap_blocks<4>(square, lanes);
-      if constexpr (kLanes > 8) swap_blocks<8>(square, lanes);
+      swap_blocks<1>(square);
+      swap_blocks<2>(square);
+      if constexpr (kLanes > 4) swap_blocks<4>(square);
+      if constexpr (kLanes > 8) swap_blocks<8>(square);
       for (int i = 0; i < kLanes; ++i) store_vector(to + (c + i) * to_stride + r, square[i]);
     }
   }

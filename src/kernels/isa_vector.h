@@ -39,10 +39,16 @@ inline Vector load(const Bf16* from) {
   return reinterpret_cast<Vector>(__builtin_convertvector(half, VectorBits) << 16);
 }
 inline void store_vector(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
+inline void store_vectors(float* to, Vector first, Vector second) {
+  store_vector(to, first);
+  store_vector(to + kLanes, second);
+}
 inline Vector splat(float value) { return Vector{} + value; }
 
 /// The second if either is NaN.
 inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
+
+inline Vector plus(Vector a, Vector b) { return a + b; }
 
 inline Vector vector_exp(Vector x) { return exp_of<Vector, VectorBits>(x); }
 
@@ -53,6 +59,16 @@ template <int kStep, int... kLane>
 inline Vector rotated(Vector value, std::integer_sequence<int, kLane...>) {
   return __builtin_shufflevector(value, value, ((kLane + kStep) % kLanes)...);
 }
+/// Swaps, in a square of vectors with rows a and b kStep apart, the blocks of kStep lanes beside
+/// the diagonal.
+template <int kStep, int... kLane>
+inline void swap_blocks_of(Vector& a, Vector& b, std::integer_sequence<int, kLane...>) {
+  // Indices: lanes of the first row, then of the second.
+  const Vector first = a, second = b;
+  a = __builtin_shufflevector(first, second, ((kLane & kStep) ? kLanes + kLane - kStep : kLane)...);
+  b = __builtin_shufflevector(first, second, ((kLane & kStep) ? kLanes + kLane : kLane + kStep)...);
+}
+
 /// combine() of all lanes in log(kLanes) steps, always in the same order.
 template <int kStep = kLanes / 2, class Combine>
 inline float over_lanes(Vector value, const Combine& combine) {
@@ -63,10 +79,23 @@ inline float over_lanes(Vector value, const Combine& combine) {
     return over_lanes<kStep / 2>(combine(value, rotated<kStep>(value, lanes)), combine);
   }
 }
-inline float sum_of(Vector value) {
-  return over_lanes(value, [](Vector a, Vector b) { return a + b; });
+inline float sum_of(Vector value) { return over_lanes(value, plus); }
+
+/// Lane i of the result is combine() of all lanes of rows[i]; for rows of kLanes vectors, which are
+/// overwritten.
+template <int kStep = 1, class Combine>
+inline Vector over_lanes_of_rows(Vector* rows, const Combine& combine) {
+  if constexpr (kStep == kLanes) {
+    return rows[0];
+  } else {
+    constexpr std::make_integer_sequence<int, kLanes> lanes;
+    for (int i = 0; i < kLanes; i += 2 * kStep) {
+      swap_blocks_of<kStep>(rows[i], rows[i + kStep], lanes);
+      rows[i] = combine(rows[i], rows[i + kStep]);
+    }
+    return over_lanes_of_rows<2 * kStep>(rows, combine);
+  }
 }
-inline float largest_of(Vector value) { return over_lanes(value, larger); }
 
 #if defined(__AVX512BF16__)
 /// Rounds to nearest even; denormals become 0.
