@@ -20,6 +20,12 @@ bool is_shard_name(const std::string& name) {
          name.front() != '.' && name.find_first_of(std::string_view("/\\\0", 3)) == name.npos;
 }
 
+/// A link that leads nowhere or in a circle is not there.
+bool is_there(const std::string& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
 struct Shard {
   size_t first, end;  // tensors
   uint64_t bytes;
@@ -40,11 +46,11 @@ std::vector<Shard> plan_shards(const std::vector<TensorSpec>& tensors, uint64_t 
 }  // namespace
 
 TensorFiles::TensorFiles(const std::string& directory) : directory_(directory) {
-  if (fs::exists(directory + "/" + kWeightsFile)) {
+  if (is_there(directory + "/" + kWeightsFile)) {
     add(kWeightsFile);
-  } else if (fs::exists(directory + "/" + kWeightsIndex)) {
+  } else if (is_there(directory + "/" + kWeightsIndex)) {
     read_index();
-  } else if (fs::exists(directory + "/pytorch_model.bin")) {
+  } else if (is_there(directory + "/pytorch_model.bin")) {
     throw usage_error("the weights are in pickle format", directory + "/pytorch_model.bin",
                       "save them with safe_serialization=True, the default of transformers");
   } else {
@@ -84,7 +90,7 @@ void TensorFiles::read_index() {
     shards.insert(shard.get<std::string>());
   }
   for (const std::string& shard : shards) {
-    if (!fs::exists(directory_ + "/" + shard)) {
+    if (!is_there(directory_ + "/" + shard)) {
       throw fail(format("the shard {} is missing", shard), "copy the model again");
     }
     add(shard);

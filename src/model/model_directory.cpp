@@ -12,7 +12,6 @@
 
 #include "base/error.h"
 #include "base/format.h"
-#include "base/log.h"
 #include "model/weight_names.h"
 
 namespace switchyard {
@@ -147,24 +146,40 @@ void check_fit(const ModelConfig& config, const TensorFiles& files) {
   assign(files, EncoderDecoder(config, Precision::kFloat32, at::kMeta));
 }
 
+/// Calls work(piece, begin) for the elements of a stored tensor in its own type, some at a time:
+/// the mapped bytes are aligned to nothing.
+template <class Work>
+void for_each_piece(const StoredTensor& stored, int64_t numel, const Work& work) {
+  constexpr int64_t kPiece = 1 << 18;
+  const DType dtype = stored.spec().dtype;
+  const auto width = static_cast<int64_t>(dtype_bytes(dtype));
+  const at::Tensor buffer = at::empty({std::min(kPiece, numel)}, *scalar_type(dtype));
+  for (int64_t begin = 0; begin < numel; begin += kPiece) {
+    const int64_t count = std::min(kPiece, numel - begin);
+    std::memcpy(buffer.mutable_data_ptr(), stored.data().data() + begin * width,
+                static_cast<size_t>(count * width));
+    work(buffer.narrow(0, 0, count), begin);
+  }
+}
+
+bool all_finite(const at::Tensor& values) { return at::isfinite(values).all().item<bool>(); }
+
 /// Copies into `target` (contiguous, float32 or float64), converting by pieces where types differ.
 void read_into(const StoredTensor& stored, const at::Tensor& target) {
-  const std::span<const std::byte> bytes = stored.data();
-  const at::ScalarType type = *scalar_type(stored.spec().dtype);
-  if (type == target.scalar_type()) {
-    std::memcpy(target.mutable_data_ptr(), bytes.data(), bytes.size());
+  if (*scalar_type(stored.spec().dtype) == target.scalar_type()) {
+    std::memcpy(target.mutable_data_ptr(), stored.data().data(), stored.data().size());
     return;
   }
-  // The mapped bytes are aligned to nothing: through a small buffer.
-  constexpr int64_t kPiece = 1 << 18;
-  const auto width = static_cast<int64_t>(dtype_bytes(stored.spec().dtype));
-  const at::Tensor buffer = at::empty({std::min(kPiece, target.numel())}, type);
-  for (int64_t begin = 0; begin < target.numel(); begin += kPiece) {
-    const int64_t count = std::min(kPiece, target.numel() - begin);
-    std::memcpy(buffer.mutable_data_ptr(), bytes.data() + begin * width,
-                static_cast<size_t>(count * width));
-    target.narrow(0, begin, count).copy_(buffer.narrow(0, 0, count));
-  }
+  for_each_piece(stored, target.numel(), [&](const at::Tensor& piece, int64_t begin) {
+    target.narrow(0, begin, piece.numel()).copy_(piece);
+  });
+}
+
+void refuse_not_finite(const Faults& names, const std::string& directory) {
+  const std::string list = names.list("");
+  if (list.empty()) return;
+  throw damaged_error("weights that are NaN or infinite: " + list, directory,
+                      "copy the model again, or take an earlier checkpoint");
 }
 
 at::Tensor flat_part(const Parameter& parameter, const WeightPart& part) {
@@ -176,12 +191,9 @@ void load_from(const TensorFiles& files, EncoderDecoder& model) {
   for (const Assignment& assignment : assign(files, model)) {
     const at::Tensor target = flat_part(*assignment.parameter, assignment.part);
     read_into(*assignment.stored, target);
-    if (!at::isfinite(target).all().item<bool>()) not_finite.add(assignment.stored->spec().name);
+    if (!all_finite(target)) not_finite.add(assignment.stored->spec().name);
   }
-  const std::string list = not_finite.list("");
-  if (!list.empty()) {
-    log_warning("{}: weights that are NaN or infinite: {}", files.directory(), list);
-  }
+  refuse_not_finite(not_finite, files.directory());
   model.parameters().refresh_compute();
 }
 
@@ -237,6 +249,20 @@ ModelDescription read_model_description(const std::string& directory) {
 
 void check_model_directory(const std::string& directory) {
   check_fit(read_model_description(directory).config, TensorFiles(directory));
+}
+
+void verify_weights(const std::string& directory) {
+  const TensorFiles files(directory);
+  const EncoderDecoder model(read_model_description(directory).config, Precision::kFloat32,
+                             at::kMeta);
+  Faults not_finite;
+  for (const Assignment& assignment : assign(files, model)) {
+    bool finite = true;
+    for_each_piece(*assignment.stored, assignment.part.numel,
+                   [&](const at::Tensor& piece, int64_t) { finite = finite && all_finite(piece); });
+    if (!finite) not_finite.add(assignment.stored->spec().name);
+  }
+  refuse_not_finite(not_finite, directory);
 }
 
 void load_weights(const std::string& directory, EncoderDecoder& model) {

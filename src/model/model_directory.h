@@ -21,10 +21,14 @@ ModelDescription read_model_description(const std::string& directory);
 /// Throws as load_model().
 void check_model_directory(const std::string& directory);
 
+/// Reads all weights of a directory that check_model_directory() has passed. Throws Error(kDamaged)
+/// naming the first tensors with values that are NaN or infinite.
+void verify_weights(const std::string& directory);
+
 /// Reads the weights of `directory` into the parameters of `model`, each tensor once, experts
 /// straight into their stack; then refreshes the compute copies. Any of float32, bfloat16, float16
 /// and float64 is taken. Throws Error(kDamaged) naming the first tensors that are missing,
-/// misshapen or not of this model; warns of values that are not finite.
+/// misshapen, not of this model, or hold values that are NaN or infinite.
 void load_weights(const std::string& directory, EncoderDecoder& model);
 
 /// The model of a model directory, ready to run in `precision`. What config.json asks for is held

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/format.h"
+#include "tests/error_of.h"
 
 namespace switchyard {
 namespace {
@@ -311,19 +312,25 @@ TEST_F(ModelDirectoryTest, NoConfigNoWeights) {
   expect_refused("no model.safetensors", ErrorKind::kUsage);
 }
 
-TEST_F(ModelDirectoryTest, WarnsOfNaN) {
+TEST_F(ModelDirectoryTest, WeightsThatAreNaNAreNamed) {
   const auto model = make(tiny(3, "relu", true));
-  model->parameters()
-      .find("encoder.block.1.layer.1.mlp.experts.wo.weight")
-      ->value()
-      .detach()[2][1][1]
-      .fill_(std::numeric_limits<float>::quiet_NaN());
-  save_model(path_, *model, {});
-  ::testing::internal::CaptureStderr();
-  load_model(path_, Precision::kFloat32);
-  const std::string log = ::testing::internal::GetCapturedStderr();
-  EXPECT_THAT(log, HasSubstr("encoder.block.1.layer.1.mlp.experts.expert_2.wo.weight"));
-  EXPECT_THAT(log, Not(HasSubstr("expert_1")));
+  const auto fill = [&](const char* name, double value) {
+    model->parameters().find(name)->value().detach()[2][1][1].fill_(value);
+  };
+  for (const double value : {std::nan(""), std::numeric_limits<double>::infinity()}) {
+    for (const DType stored : {DType::kF32, DType::kBF16}) {
+      fill("encoder.block.1.layer.1.mlp.experts.wo.weight", value);
+      SaveOptions options;
+      options.dtype = stored;
+      save_model(path_, *model, options);
+      const std::string name = "encoder.block.1.layer.1.mlp.experts.expert_2.wo.weight";
+      expect_refused("weights that are NaN or infinite: " + name + ";");
+      EXPECT_THAT(testing::error_of([&] { verify_weights(path_); }).what(), HasSubstr(name));
+      fill("encoder.block.1.layer.1.mlp.experts.wo.weight", 0);
+      save_model(path_, *model, options);
+      verify_weights(path_);
+    }
+  }
 }
 
 }  // namespace

@@ -75,6 +75,7 @@ Report inspect_model(const std::string& directory, const InspectOptions& options
   const bool checkpoint = has_file_manifest(directory);
   if (checkpoint && options.verify) verify_files(directory);
   check_model_directory(directory);
+  if (options.verify) verify_weights(directory);
   const ModelDescription description = read_model_description(directory);
   Report report = {{"kind", checkpoint ? "checkpoint" : "model"}, {"path", directory}};
   report["dtype"] = torch_dtype_name(description.dtype);
@@ -88,7 +89,8 @@ Report inspect_model(const std::string& directory, const InspectOptions& options
     report["seconds"] = position.seconds;
   }
   if (options.verify) {
-    report["verified"] = checkpoint ? "all checksums" : "headers only: there are no checksums";
+    report["verified"] = checkpoint ? "all checksums, all weights finite"
+                                    : "headers, all weights finite; there are no checksums";
   }
   return report;
 }

@@ -106,7 +106,7 @@ TEST_F(ModelProgram, InspectReadsWhatTransformersWrote) {
 TEST_F(ModelProgram, DamagedDirectoriesEndInOneLine) {
   const auto expect_exit = [](const std::string& model, int exit_code, const std::string& what) {
     for (const char* command : {"inspect", "score"}) {
-      std::vector<std::string> words = {command, model};
+      std::vector<std::string> words = {command, model, "--verify"};
       if (words[0] == "score") words = {"score", "--model", model, "--input", "/dev/null"};
       const ProgramResult result = run_program(words);
       EXPECT_EQ(result.exit_code, exit_code) << command << " " << what;
@@ -125,7 +125,16 @@ TEST_F(ModelProgram, DamagedDirectoriesEndInOneLine) {
   write_file(model + "/model.safetensors.index.json",
              R"({"weight_map": {"shared.weight": "../../x.safetensors"}})");
   expect_exit(model, 3, "a shard must be");
+  write_file(model + "/model.safetensors.index.json",
+             R"({"weight_map": {"shared.weight": "a.safetensors"}})");
+  fs::create_symlink("b.safetensors", model + "/a.safetensors");
+  fs::create_symlink("a.safetensors", model + "/b.safetensors");
+  expect_exit(model, 3, "the shard a.safetensors is missing");
   fs::remove(model + "/model.safetensors.index.json");
+  std::string not_a_number = weights;
+  not_a_number.replace(weights.size() - 4, 4, std::string("\0\0\xC0\x7F", 4));
+  write_file(model + "/model.safetensors", not_a_number);
+  expect_exit(model, 3, "weights that are NaN or infinite: shared.weight");
   write_file(model + "/model.safetensors", weights);
   std::string config = read_file(model + "/config.json");
   config.replace(config.find("\"num_experts\": 4"), 16, "\"num_experts\": 0");
