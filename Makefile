@@ -31,8 +31,8 @@ test: all  ## Build everything and run every test this machine can run
 test-oracle: build  ## Check models both ways against transformers 4.57.6 (fetches it: 1.5 GB)
 	@scripts/oracle.sh tools/check_hf.py $(BUILD)/bin/switchyard
 
-bench: build  ## Measure this machine's training speed (ARGS=--ops: each operation)
-	@$(BUILD)/bin/switchyard bench $(ARGS)
+bench: build  ## Measure this machine against the aims of docs/performance.md (ARGS='--large --compare')
+	@tools/bench_table.py --program $(BUILD)/bin/switchyard $(ARGS)
 
 quickstart:  ## From nothing to a measured answer: train dense and sparse models, compare them
 	@scripts/quickstart.sh

@@ -14,6 +14,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr int kLeastPasses = 5;
+
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -34,13 +36,14 @@ double best_rate(int64_t size, at::ScalarType type, double seconds) {
       2.0 * static_cast<double>(size) * static_cast<double>(size) * static_cast<double>(size);
   double best = 0;
   const Clock::time_point start = Clock::now();
-  do {
+  // Several passes however slow they are: where other work runs, one alone says little.
+  for (int pass = 0; pass < kLeastPasses || seconds_since(start) < seconds; ++pass) {
     for (size_t i = 0; i < kinds; ++i) {
       const Clock::time_point begin = Clock::now();
       products[i]();
       best = std::max(best, flops / seconds_since(begin));
     }
-  } while (seconds_since(start) < seconds);
+  }
   return best;
 }
 
