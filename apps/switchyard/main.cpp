@@ -5,13 +5,16 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <map>
+#include <memory>
 #include <new>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "base/file_faults.h"
 #include "base/format.h"
 #include "base/log.h"
 #include "base/threads.h"
@@ -83,6 +86,13 @@ void add_global_options(CLI::App& app, GlobalOptions& global) {
       ->trigger_on_parse();
 }
 
+/// For tests of crashes and full disks: SWITCHYARD_FILE_FAULT as parse_file_fault() reads it.
+std::unique_ptr<FileFaults> file_faults_of_environment() {
+  const char* fault = std::getenv("SWITCHYARD_FILE_FAULT");
+  if (!fault) return nullptr;
+  return std::make_unique<FileFaults>(parse_file_fault(fault), FileFaults::Crash::kKill);
+}
+
 int run(int argc, char** argv) {
   CLI::App app(
       "Trains, evaluates and runs Switch Transformers: T5-like models with sparse experts.",
@@ -116,6 +126,7 @@ int GlobalOptions::thread_count() const { return threads > 0 ? threads : availab
 int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is then an error of write(), told like others
   try {
+    const auto faults = switchyard::file_faults_of_environment();
     return switchyard::run(argc, argv);
   } catch (const switchyard::Error& error) {
     return switchyard::report(error);

@@ -9,17 +9,21 @@
 #include <filesystem>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
+#include "base/file_calls.h"
 
 namespace switchyard {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr size_t kBufferBytes = 1 << 20;
 
 void write_all(int fd, const char* data, size_t size, const std::string& path) {
   while (size > 0) {
-    const ssize_t done = ::write(fd, data, size);
+    const ssize_t done = file_calls::write(fd, data, size, path);
     if (done < 0) {
       if (errno == EINTR) continue;
       throw system_failure("cannot write", path, errno);
@@ -30,7 +34,7 @@ void write_all(int fd, const char* data, size_t size, const std::string& path) {
 }
 
 std::string parent_of(const std::string& path) {
-  const std::string parent = std::filesystem::path(path).parent_path().string();
+  const std::string parent = fs::path(path).parent_path().string();
   return parent.empty() ? "." : parent;
 }
 
@@ -73,7 +77,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 AtomicFileWriter::AtomicFileWriter(std::string path)
     : path_(std::move(path)), temporary_(path_ + ".tmp-" + std::to_string(::getpid())) {
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  fd_ = file_calls::create(temporary_, O_WRONLY | O_TRUNC);
   if (fd_ < 0) throw system_failure("cannot create", path_, errno);
   buffer_.resize(kBufferBytes);
 }
@@ -81,7 +85,7 @@ AtomicFileWriter::AtomicFileWriter(std::string path)
 AtomicFileWriter::~AtomicFileWriter() {
   if (fd_ < 0) return;
   ::close(fd_);
-  ::unlink(temporary_.c_str());
+  file_calls::remove(temporary_);
 }
 
 void AtomicFileWriter::write(std::span<const std::byte> bytes) {
@@ -107,23 +111,29 @@ void AtomicFileWriter::flush() {
 
 void AtomicFileWriter::commit() {
   flush();
-  if (::fsync(fd_) != 0) throw system_failure("cannot sync", path_, errno);
+  if (file_calls::sync(fd_, path_) != 0) throw system_failure("cannot sync", path_, errno);
   if (::close(std::exchange(fd_, -1)) != 0) {
     const int number = errno;
-    ::unlink(temporary_.c_str());
+    file_calls::remove(temporary_);
     throw system_failure("cannot write", path_, number);
   }
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+  if (file_calls::rename(temporary_, path_) != 0) {
     const int number = errno;
-    ::unlink(temporary_.c_str());
+    file_calls::remove(temporary_);
     throw system_failure("cannot rename to", path_, number);
   }
   sync_directory(parent_of(path_));
 }
 
 AppendFile::AppendFile(std::string path) : path_(std::move(path)) {
-  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  fd_ = file_calls::create(path_, O_WRONLY | O_APPEND);
   if (fd_ < 0) throw system_failure("cannot open for appending", path_, errno);
+  try {
+    sync_directory(parent_of(path_));
+  } catch (const Error&) {
+    ::close(fd_);
+    throw;
+  }
 }
 
 AppendFile::~AppendFile() {
@@ -135,7 +145,7 @@ void AppendFile::append(std::string_view bytes) {
 }
 
 void AppendFile::sync() {
-  if (::fsync(fd_) != 0) throw system_failure("cannot sync", path_, errno);
+  if (file_calls::sync(fd_, path_) != 0) throw system_failure("cannot sync", path_, errno);
 }
 
 void write_file(const std::string& path, std::string_view text) {
@@ -166,28 +176,56 @@ std::string read_file(const std::string& path) {
 
 void make_directories(const std::string& path) {
   std::error_code code;
-  std::filesystem::create_directories(path, code);
-  if (!code && !std::filesystem::is_directory(path))
-    code = std::make_error_code(std::errc::not_a_directory);
-  if (code) throw system_failure("cannot make the folder", path, code.value());
+  std::vector<std::string> missing;
+  for (fs::path at(path); !at.empty() && !fs::exists(at, code); at = at.parent_path()) {
+    missing.push_back(at.string());
+  }
+  for (auto folder = missing.rbegin(); folder != missing.rend(); ++folder) {
+    // Another process may make it at the same time; a path may end in a slash.
+    if (file_calls::make_directory(*folder) == 0) {
+      sync_directory(parent_of(*folder));
+    } else if (errno != EEXIST) {
+      throw system_failure("cannot make the folder", path, errno);
+    }
+  }
+  if (!fs::is_directory(path, code)) {
+    throw system_failure("cannot make the folder", path, code ? code.value() : ENOTDIR);
+  }
+}
+
+bool remove_tree(const std::string& path) {
+  std::error_code code;
+  const fs::file_status status = fs::symlink_status(path, code);
+  if (!fs::exists(status)) return true;
+  bool removed = true;
+  if (fs::is_directory(status)) {
+    std::vector<std::string> names;  // first: a folder must not change under an iterator
+    for (const auto& entry : fs::directory_iterator(path, code)) names.push_back(entry.path());
+    for (const std::string& name : names) removed = remove_tree(name) && removed;
+  }
+  return file_calls::remove(path) == 0 && removed;
 }
 
 void sync_directory(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  // A folder that may be written but not read cannot be synced.
+  if (fd < 0 && errno == EACCES) return;
   if (fd < 0) throw system_failure("cannot open the folder", path, errno);
-  const int result = ::fsync(fd);
+  const int result = file_calls::sync(fd, path);
   const int number = errno;
   ::close(fd);
   // Some file systems (FUSE, some network mounts) refuse fsync of folders with EINVAL.
   if (result != 0 && number != EINVAL) throw system_failure("cannot sync the folder", path, number);
 }
 
+void rename_synced(const std::string& from, const std::string& to) {
+  if (file_calls::rename(from, to) != 0) throw system_failure("cannot rename to", to, errno);
+  sync_directory(parent_of(to));
+}
+
 void commit_directory(const std::string& temporary, const std::string& path) {
   sync_directory(temporary);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    throw system_failure("cannot rename to", path, errno);
-  }
-  sync_directory(parent_of(path));
+  rename_synced(temporary, path);
 }
 
 }  // namespace switchyard

@@ -58,7 +58,8 @@ class AtomicFileWriter {
 };
 
 /// Appends to a log-like file (metrics.jsonl, event files): opened once, each append is one write
-/// call. Throws Error on failure.
+/// call. The file's name survives a power cut from the start, its bytes after sync(). Throws Error
+/// on failure.
 class AppendFile {
  public:
   explicit AppendFile(std::string path);
@@ -76,10 +77,14 @@ class AppendFile {
 void write_file(const std::string& path, std::string_view text);
 /// Whole file as a string; Error(kUsage) if it cannot be read.
 std::string read_file(const std::string& path);
-/// mkdir -p; Error naming the folder that could not be made.
+/// mkdir -p, synced; Error naming the folder that could not be made.
 void make_directories(const std::string& path);
+/// rm -rf, links not followed; false if something could not be removed.
+bool remove_tree(const std::string& path);
 /// fsync of a directory, so that renames within it survive a power cut.
 void sync_directory(const std::string& path);
+/// Renames within one folder, which is synced. Error if it cannot be done.
+void rename_synced(const std::string& from, const std::string& to);
 /// Renames a fully written temporary directory to its final name and syncs the parent.
 void commit_directory(const std::string& temporary, const std::string& path);
 
