@@ -7,6 +7,7 @@
 #include "base/format.h"
 #include "base/machine.h"
 #include "base/progress.h"
+#include "bench/checkpoint_bench.h"
 #include "bench/compare_files.h"
 #include "bench/op_bench.h"
 #include "bench/op_record.h"
@@ -26,6 +27,7 @@ struct BenchCommand {
   std::vector<std::string> overrides;
   std::vector<std::string> compared;  // two files
   int64_t input_length = 0, target_length = 0, steps = 0;
+  std::string checkpoint_folder;
   bool ops = false;
   OpBenchOptions op_options;
   bool json = false;
@@ -62,6 +64,22 @@ void print_result(const StepBenchResult& result, const std::string& name, const 
   print_table(result);
 }
 
+void print_checkpoints(const CheckpointBenchResult& result) {
+  constexpr double kMinute = 60;
+  const auto line = [](const char* name, double seconds) {
+    fmt::print("{:<28}{:>10.1f} ms  {:.3f} % of a minute\n", name, seconds * 1e3,
+               100 * seconds / kMinute);
+  };
+  fmt::print("a checkpoint: {} of weights and optimizer state; a step without one: {:.1f} ms\n",
+             format_bytes(static_cast<double>(result.bytes)), result.step_seconds * 1e3);
+  line("training stopped for it", result.stopped);
+  line("in the background: waited", result.stall);
+  line("and slower steps: all in all", result.extra);
+  fmt::print("{:<28}{:>10} copied, {:.1f} % of it\n", "memory",
+             format_bytes(static_cast<double>(result.copied_bytes)),
+             100.0 * static_cast<double>(result.copied_bytes) / static_cast<double>(result.bytes));
+}
+
 void run_ops(const BenchCommand& command, int threads) {
   prepare_process(threads);
   const OpRecord record{processor_name(), kernels::isa_name(kernels::best_isa()), threads,
@@ -94,6 +112,16 @@ void run_steps(const BenchCommand& command, int threads) {
   if (command.steps > 0) options.steps = command.steps;
 
   prepare_process(threads);
+  if (!command.checkpoint_folder.empty()) {
+    const CheckpointBenchResult result =
+        run_checkpoint_bench(recipe, {options, command.checkpoint_folder});
+    if (command.json) {
+      fmt::print("{}\n", to_json(result).dump());
+    } else {
+      print_checkpoints(result);
+    }
+    return;
+  }
   const StepBenchResult result = run_step_bench(recipe, options);
   if (command.json) {
     const StepRecord record{
@@ -144,7 +172,12 @@ void add_bench_command(CLI::App& app, const GlobalOptions& global) {
           ->option_text("N"),
       command->add_option("--steps", state->steps, "Timed steps")
           ->check(CLI::Range(1, 1000000))
-          ->option_text("N=by the shape")};
+          ->option_text("N=by the shape"),
+      command
+          ->add_option("--checkpoint", state->checkpoint_folder,
+                       "Time checkpoints instead, written below this folder while steps go on: how "
+                       "long training waits")
+          ->option_text("DIR")};
   CLI::Option* ops = command->add_flag(
       "--ops", state->ops,
       "Time each operation alone instead, next to plain LibTorch: products, attention, experts, "

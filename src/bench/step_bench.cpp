@@ -1,24 +1,16 @@
 #include "bench/step_bench.h"
 
 #include <algorithm>
-#include <chrono>
 #include <map>
-#include <optional>
 
-#include "base/error.h"
-#include "base/format.h"
 #include "base/profile.h"
-#include "base/progress.h"
 #include "base/threads.h"
-#include "bench/zipf_ids.h"
+#include "bench/step_runner.h"
 #include "model/counts.h"
 #include "train/gemm_rate.h"
-#include "train/train_step.h"
 
 namespace switchyard {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // "encoder.block.1.layer.1.mlp.wi.weight" -> "dense feed-forward".
 std::string part_of_parameter(const std::string& name) {
@@ -47,67 +39,13 @@ void add_entry(std::map<std::string, StepPart>& parts, const ProfileEntry& entry
   (backward ? part.backward : part.forward) += entry.seconds * per_step;
 }
 
-// A machine that swaps or ends the process says nothing about speed.
-void check_memory(const Recipe& recipe) {
-  double bytes = 4 + 4;  // of a parameter: master and gradient
-  if (parse_precision(recipe.train.precision) != Precision::kFloat32) bytes += 2;
-  if (recipe.optimizer.kind == "adamw") {
-    bytes += 8;
-  } else if (recipe.optimizer.momentum > 0) {
-    bytes += 4;
-  }
-  const double needed = bytes * static_cast<double>(count_parameters(recipe.model));
-  const auto available = static_cast<double>(available_memory());
-  if (needed <= available) return;
-  throw runtime_failure(
-      format("weights, gradients and optimizer need {}, and this process may use {}",
-             format_bytes(needed), format_bytes(available)),
-      "bench", "take a smaller shape, fewer experts or a machine with more memory");
-}
-
-class StepRunner {
- public:
-  StepRunner(const Recipe& recipe, const StepBenchOptions& options)
-      : recipe_(recipe),
-        options_(options),
-        model_(recipe.model, parse_precision(recipe.train.precision)) {
-    model_.parameters().initialize(static_cast<uint64_t>(recipe.train.seed));
-    optimizer_ = make_optimizer(recipe.optimizer, model_.parameters());
-  }
-
-  /// One step on a fresh batch; its seconds.
-  double run() {
-    const int64_t sequences = recipe_.train.batch_sequences;
-    const int64_t vocab_size = recipe_.model.vocab_size;
-    const auto salt = static_cast<uint64_t>(++step_);
-    const Batch batch =
-        make_batch(zipf_ids(sequences, options_.input_length, vocab_size, 2 * salt),
-                   zipf_ids(sequences, options_.target_length, vocab_size, 2 * salt + 1));
-    const Clock::time_point start = Clock::now();
-    last_ = train_step(model_, *optimizer_, batch, recipe_, step_);
-    return std::chrono::duration<double>(Clock::now() - start).count();
-  }
-
-  const StepResult& last() const { return last_; }
-  int64_t parameters() { return model_.parameters().numel(); }
-
- private:
-  Recipe recipe_;
-  StepBenchOptions options_;
-  EncoderDecoder model_;
-  std::unique_ptr<Optimizer> optimizer_;
-  StepResult last_;
-  int64_t step_ = 0;
-};
-
 }  // namespace
 
 StepBenchResult run_step_bench(const Recipe& recipe, const StepBenchOptions& options) {
-  check_memory(recipe);
   StepBenchResult result;
+  StepRunner runner(recipe, options);
   result.gemm_rate =
       measure_gemm_rate(parse_precision(recipe.train.precision), options.gemm_seconds);
-  StepRunner runner(recipe, options);
   result.parameters = runner.parameters();
   for (int64_t i = 0; i < options.warmup_steps; ++i) runner.run();
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/format.h"
+#include "checkpoint/tensor_files.h"
 
 namespace switchyard {
 namespace {
@@ -60,6 +61,79 @@ TEST_F(FileManifestTest, SeesEveryChange) {
   fs::remove(path_ + "/" + kFileManifest);
   EXPECT_FALSE(has_file_manifest(path_));
   expect_damaged("manifest.json");
+}
+
+TEST_F(FileManifestTest, KnownFilesAreNotReadAgain) {
+  write_file_manifest(path_, {{"config.json", 2, "00000000000000ff", {{"a", "1"}, {"b", "2"}}}});
+  const auto entries = read_file_manifest(path_);
+  ASSERT_EQ(entries.size(), 2u);
+  EXPECT_EQ(entries[0].hash, "00000000000000ff");
+  EXPECT_EQ(entries[0].tensors.at("b"), "2");
+  expect_damaged("config.json");
+}
+
+TEST_F(FileManifestTest, NamesTheDamagedTensor) {
+  const std::vector<TensorSpec> specs = {{"first", DType::kU8, {8}}, {"second", DType::kU8, {8}}};
+  const std::vector<std::byte> bytes(8);
+  write_file_manifest(
+      path_, write_tensor_files(path_, specs, {},
+                                [&](size_t, SafetensorsWriter& file) { file.write(bytes); }));
+  verify_files(path_);
+  std::string text = read_file(path_ + "/model.safetensors");
+  const std::string good = text;
+  text.back() = 'x';
+  write_file(path_ + "/model.safetensors", text);
+  expect_damaged("tensor 'second', offset " + std::to_string(text.size() - 8));
+  text = good;
+  text[20] = '\n';  // in the header
+  write_file(path_ + "/model.safetensors", text);
+  expect_damaged("checksum; " + path_ + "/model.safetensors; ");
+}
+
+TEST_F(FileManifestTest, OnlyItsVeryTextWillDo) {
+  const std::string file = path_ + "/" + kFileManifest, good = read_file(file);
+  for (const std::string& text : {good + " ", good + "\n", " " + good, good.substr(1),
+                                  good.substr(0, good.size() - 1), std::string()}) {
+    write_file(file, text);
+    EXPECT_THROW(verify_files(path_), Error) << text;
+  }
+  // One more key, one less file, another order, a newer version.
+  for (const auto& [from, to] : {std::pair{"\"version\": 2,", "\"version\": 2, \"more\": 1,"},
+                                 {"\"version\": 2", "\"version\": 3"},
+                                 {"\"version\": 2", "\"version\": 1"},
+                                 {"\"version\": 2", "\"version\": \"2\""},
+                                 {"\"bytes\": 2", "\"bytes\": 2, \"byte\": 2"}}) {
+    std::string text = good;
+    text.replace(text.find(from), std::string(from).size(), to);
+    write_file(file, text);
+    EXPECT_THROW(verify_files(path_), Error) << text;
+  }
+  write_file(file, good);
+  verify_files(path_);
+}
+
+TEST_F(FileManifestTest, TheFirstVersionIsRead) {
+  const std::string text = R"({
+  "format": "switchyard files",
+  "version": 1,
+  "files": [
+    {
+      "path": "config.json",
+      "bytes": 2,
+      "xxh3": "HASH"
+    }
+  ]
+}
+)";
+  const std::string hash = read_file_manifest(path_)[0].hash;
+  std::string sound = text;
+  sound.replace(sound.find("HASH"), 4, hash);
+  write_file(path_ + "/" + kFileManifest, sound);
+  verify_files(path_);
+  write_file(path_ + "/" + kFileManifest, sound + " ");
+  expect_damaged("does not match its checksum");
+  write_file(path_ + "/" + kFileManifest, text);
+  expect_damaged("config.json");
 }
 
 TEST_F(FileManifestTest, HostileManifests) {

@@ -213,21 +213,48 @@ SafetensorsWriter::SafetensorsWriter(const std::string& path,
     text += format(",{}:{{\"dtype\":\"{}\",\"shape\":{},\"data_offsets\":[{},{}]}}",
                    json(tensor.name).dump(), dtype_name(tensor.dtype), json(tensor.shape).dump(),
                    offset, end);
-    offset = end;
+    ends_.push_back(offset = end);
   }
   text += '}';
   text.resize((text.size() + 7) / 8 * 8, ' ');  // data aligned to 8 bytes
   const uint64_t length = text.size();
-  file_.write(std::as_bytes(std::span(&length, 1)));
-  file_.write(text);
+  put(std::as_bytes(std::span(&length, 1)));
+  put(std::as_bytes(std::span(text)));
   expected_size_ = kLengthBytes + length + offset;
+  for (uint64_t& end : ends_) end += kLengthBytes + length;
+  end_tensors();
 }
 
-void SafetensorsWriter::write(std::span<const std::byte> bytes) { file_.write(bytes); }
+void SafetensorsWriter::put(std::span<const std::byte> bytes) {
+  file_.write(bytes);
+  file_hash_.add(bytes);
+}
 
-void SafetensorsWriter::commit() {
+// Closes the checksums of tensors that end here; several where some are empty.
+void SafetensorsWriter::end_tensors() {
+  while (tensor_hashes_.size() < ends_.size() && file_.size() == ends_[tensor_hashes_.size()]) {
+    tensor_hashes_.push_back(to_hex(tensor_hash_->value()));
+    tensor_hash_.emplace();
+  }
+}
+
+void SafetensorsWriter::write(std::span<const std::byte> bytes) {
+  constexpr uint64_t kPiece = 1 << 18;  // stays in the cache while it is hashed twice and copied
+  while (!bytes.empty()) {
+    assert(tensor_hashes_.size() < ends_.size() && "more bytes than the tensors have");
+    const uint64_t left = ends_[tensor_hashes_.size()] - file_.size();
+    const auto piece = bytes.first(std::min({static_cast<uint64_t>(bytes.size()), left, kPiece}));
+    put(piece);
+    tensor_hash_->add(piece);
+    end_tensors();
+    bytes = bytes.subspan(piece.size());
+  }
+}
+
+SafetensorsHashes SafetensorsWriter::commit() {
   assert(file_.size() == expected_size_ && "every tensor must be written");
   file_.commit();
+  return {to_hex(file_hash_.value()), tensor_hashes_};
 }
 
 }  // namespace switchyard

@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/files.h"
+#include "base/hash.h"
 #include "checkpoint/dtype.h"
 
 namespace switchyard {
@@ -63,6 +65,12 @@ class SafetensorsFile {
   std::map<std::string, size_t> by_name_;
 };
 
+/// Checksums of a safetensors file, XXH3, 16 hexadecimal digits each.
+struct SafetensorsHashes {
+  std::string file;
+  std::vector<std::string> tensors;  // in the order of the file
+};
+
 /// Streams tensors in the order given into a temporary file, renamed by commit().
 class SafetensorsWriter {
  public:
@@ -72,12 +80,21 @@ class SafetensorsWriter {
 
   /// The next bytes; a tensor may come in several pieces.
   void write(std::span<const std::byte> bytes);
-  /// All bytes of all tensors must have been written.
-  void commit();
+  /// All bytes of all tensors must have been written. Returns the checksums of what was to be
+  /// written: made from memory, not read back.
+  SafetensorsHashes commit();
+  uint64_t size() const { return file_.size(); }
 
  private:
+  void put(std::span<const std::byte> bytes);
+  void end_tensors();
+
   AtomicFileWriter file_;
   uint64_t expected_size_ = 0;
+  std::vector<uint64_t> ends_;  // of each tensor, bytes of the file
+  StreamingHash file_hash_;
+  std::optional<StreamingHash> tensor_hash_{std::in_place};  // of the tensor that is being written
+  std::vector<std::string> tensor_hashes_;
 };
 
 }  // namespace switchyard

@@ -13,6 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kSuffix = ".safetensors";
+constexpr std::string_view kIndexEnding = ".index.json";
 
 /// Nothing but a weight file of the directory itself: no path, no other file.
 bool is_shard_name(const std::string& name) {
@@ -45,16 +46,19 @@ std::vector<Shard> plan_shards(const std::vector<TensorSpec>& tensors, uint64_t 
 
 }  // namespace
 
-TensorFiles::TensorFiles(const std::string& directory) : directory_(directory) {
-  if (is_there(directory + "/" + kWeightsFile)) {
-    add(kWeightsFile);
-  } else if (is_there(directory + "/" + kWeightsIndex)) {
-    read_index();
+TensorFiles::TensorFiles(const std::string& directory, const std::string& stem)
+    : directory_(directory) {
+  const std::string single = stem + std::string(kSuffix);
+  const std::string index = format("{}/{}{}", directory, single, kIndexEnding);
+  if (is_there(directory + "/" + single)) {
+    add(single);
+  } else if (is_there(index)) {
+    read_index(index);
   } else if (is_there(directory + "/pytorch_model.bin")) {
     throw usage_error("the weights are in pickle format", directory + "/pytorch_model.bin",
                       "save them with safe_serialization=True, the default of transformers");
   } else {
-    throw usage_error(format("no {} in the directory", kWeightsFile), directory,
+    throw usage_error(format("no {} in the directory", single), directory,
                       "name a model directory");
   }
 }
@@ -71,8 +75,7 @@ void TensorFiles::add(const std::string& file_name) {
   }
 }
 
-void TensorFiles::read_index() {
-  const std::string path = directory_ + "/" + kWeightsIndex;
+void TensorFiles::read_index(const std::string& path) {
   const auto fail = [&](const std::string& what, const std::string& hint) {
     return damaged_error(what, path, hint);
   };
@@ -118,30 +121,43 @@ uint64_t TensorFiles::numel() const {
   return total;
 }
 
-void write_tensor_files(const std::string& directory, const std::vector<TensorSpec>& tensors,
-                        uint64_t shard_bytes,
-                        const std::function<void(size_t, SafetensorsWriter&)>& write) {
-  const std::vector<Shard> shards = plan_shards(tensors, shard_bytes);
+std::vector<ManifestEntry> write_tensor_files(
+    const std::string& directory, const std::vector<TensorSpec>& tensors,
+    const TensorFileOptions& options,
+    const std::function<void(size_t, SafetensorsWriter&)>& write) {
+  const std::vector<Shard> shards = plan_shards(tensors, options.shard_bytes);
+  const std::string single = options.stem + std::string(kSuffix);
   nlohmann::json weight_map = nlohmann::json::object();
   uint64_t total = 0;
+  std::vector<ManifestEntry> entries;
   for (size_t s = 0; s < shards.size(); ++s) {
     const Shard& shard = shards[s];
-    const std::string name = shards.size() == 1
-                                 ? kWeightsFile
-                                 : format("model-{:05}-of-{:05}.safetensors", s + 1, shards.size());
+    ManifestEntry entry;
+    entry.path = shards.size() == 1
+                     ? single
+                     : format("{}-{:05}-of-{:05}{}", options.stem, s + 1, shards.size(), kSuffix);
     const std::vector<TensorSpec> own(tensors.begin() + static_cast<std::ptrdiff_t>(shard.first),
                                       tensors.begin() + static_cast<std::ptrdiff_t>(shard.end));
-    SafetensorsWriter file(directory + "/" + name, own);
+    SafetensorsWriter file(directory + "/" + entry.path, own);
     for (size_t i = shard.first; i < shard.end; ++i) {
       write(i, file);
-      weight_map[tensors[i].name] = name;
+      weight_map[tensors[i].name] = entry.path;
     }
-    file.commit();
+    entry.bytes = file.size();
+    const SafetensorsHashes hashes = file.commit();
+    entry.hash = hashes.file;
+    for (size_t i = 0; i < own.size(); ++i) {
+      entry.tensors[own[i].name] = hashes.tensors[i];
+    }
+    entries.push_back(std::move(entry));
     total += shard.bytes;
   }
-  if (shards.size() == 1) return;
-  const nlohmann::json index = {{"metadata", {{"total_size", total}}}, {"weight_map", weight_map}};
-  write_file(directory + "/" + kWeightsIndex, index.dump(2) + "\n");
+  if (shards.size() > 1) {
+    const nlohmann::json index = {{"metadata", {{"total_size", total}}},
+                                  {"weight_map", weight_map}};
+    write_file(format("{}/{}{}", directory, single, kIndexEnding), index.dump(2) + "\n");
+  }
+  return entries;
 }
 
 }  // namespace switchyard

@@ -1,5 +1,5 @@
-// The tensors of a model directory: model.safetensors, or shards named by
-// model.safetensors.index.json.
+// The tensors of a directory: STEM.safetensors, or shards named by STEM.safetensors.index.json.
+// The weights of a model have the stem "model".
 #pragma once
 
 #include <cstdint>
@@ -9,10 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/file_manifest.h"
 #include "checkpoint/safetensors.h"
 
 namespace switchyard {
 
+constexpr const char* kWeightsStem = "model";
 constexpr const char* kWeightsFile = "model.safetensors";
 constexpr const char* kWeightsIndex = "model.safetensors.index.json";
 
@@ -24,12 +26,12 @@ struct StoredTensor {
   std::span<const std::byte> data() const { return file->data(*entry); }
 };
 
-/// Maps all weight files of a directory. Thread-safe to read.
+/// Maps all files of a stem. Thread-safe to read.
 class TensorFiles {
  public:
-  /// Throws Error(kUsage) if the directory holds no such weights, Error(kDamaged) if a file is not
+  /// Throws Error(kUsage) if the directory holds no such tensors, Error(kDamaged) if a file is not
   /// sound, a shard is missing or lies outside the directory, or a name stands in two shards.
-  explicit TensorFiles(const std::string& directory);
+  explicit TensorFiles(const std::string& directory, const std::string& stem = kWeightsStem);
 
   const std::string& directory() const { return directory_; }
   const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
@@ -39,7 +41,7 @@ class TensorFiles {
 
  private:
   void add(const std::string& file_name);
-  void read_index();
+  void read_index(const std::string& path);
 
   std::string directory_;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
@@ -48,11 +50,18 @@ class TensorFiles {
 
 constexpr uint64_t kDefaultShardBytes = 5'000'000'000;  // Hugging Face's default
 
+/// What tensors are written to.
+struct TensorFileOptions {
+  std::string stem = kWeightsStem;
+  uint64_t shard_bytes = kDefaultShardBytes;
+};
+
 /// Writes `tensors` into `directory`: one file, or, where they hold more than `shard_bytes`, shards
 /// of at most that (but at least one tensor each) and their index. `write(i, file)` must write the
-/// bytes of tensor i, which are asked for in order.
-void write_tensor_files(const std::string& directory, const std::vector<TensorSpec>& tensors,
-                        uint64_t shard_bytes,
-                        const std::function<void(size_t, SafetensorsWriter&)>& write);
+/// bytes of tensor i, which are asked for in order. Returns a line of a manifest for each
+/// safetensors file, with the path from `directory`.
+std::vector<ManifestEntry> write_tensor_files(
+    const std::string& directory, const std::vector<TensorSpec>& tensors,
+    const TensorFileOptions& options, const std::function<void(size_t, SafetensorsWriter&)>& write);
 
 }  // namespace switchyard

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/format.h"
+#include "base/hash.h"
 
 namespace switchyard {
 namespace {
@@ -30,10 +31,11 @@ class TensorFilesTest : public ::testing::Test {
     for (size_t i = 0; i < count; ++i) {
       specs.push_back({format("t{}", i), DType::kF32, {static_cast<int64_t>(i) + 1}});
     }
-    write_tensor_files(path_, specs, shard_bytes, [&](size_t i, SafetensorsWriter& file) {
-      const std::vector<std::byte> bytes(specs[i].bytes(), static_cast<std::byte>(i));
-      file.write(bytes);
-    });
+    write_tensor_files(
+        path_, specs, {.shard_bytes = shard_bytes}, [&](size_t i, SafetensorsWriter& file) {
+          const std::vector<std::byte> bytes(specs[i].bytes(), static_cast<std::byte>(i));
+          file.write(bytes);
+        });
   }
 
   void expect_refused(const std::string& what, ErrorKind kind = ErrorKind::kDamaged) const {
@@ -69,6 +71,35 @@ TEST_F(TensorFilesTest, OneFileOrShards) {
       EXPECT_EQ(tensor->data().size(), 4 * (i + 1));
       EXPECT_EQ(tensor->data().back(), static_cast<std::byte>(i));
     }
+  }
+}
+
+TEST_F(TensorFilesTest, TellsTheChecksumsOfWhatItWrote) {
+  const std::vector<TensorSpec> specs = {
+      {"big", DType::kU8, {600'000}}, {"none", DType::kF32, {0}}, {"small", DType::kU8, {3}}};
+  std::vector<std::byte> bytes(600'000);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * i >> 8);
+  for (const uint64_t shard_bytes : {uint64_t{1'000'000}, uint64_t{10}}) {
+    const auto entries = write_tensor_files(
+        path_, specs, {"state", shard_bytes}, [&](size_t i, SafetensorsWriter& file) {
+          const std::span all = std::span(bytes).first(specs[i].bytes());
+          file.write(all.first(all.size() / 3));
+          file.write(all.subspan(all.size() / 3));
+        });
+    const TensorFiles files(path_, "state");
+    EXPECT_EQ(entries.size(), shard_bytes == 10 ? 2u : 1u);
+    size_t tensors = 0;
+    for (const ManifestEntry& entry : entries) {
+      const std::string text = read_file(path_ + "/" + entry.path);
+      EXPECT_EQ(entry.bytes, text.size());
+      EXPECT_EQ(entry.hash, to_hex(hash64(text)));
+      for (const auto& [name, hash] : entry.tensors) {
+        EXPECT_EQ(hash, to_hex(hash64(files.find(name)->data()))) << name;
+        ++tensors;
+      }
+    }
+    EXPECT_EQ(tensors, 3u);
+    for (const ManifestEntry& entry : entries) fs::remove(path_ + "/" + entry.path);
   }
 }
 

@@ -230,11 +230,13 @@ void write_weights(const std::string& directory, const EncoderDecoder& model,
   for (const Output& output : outputs) {
     specs.push_back({output.part.name, options.dtype, output.part.shape});
   }
-  write_tensor_files(directory, specs, options.shard_bytes, [&](size_t i, SafetensorsWriter& file) {
-    const at::Tensor values =
-        flat_part(*outputs[i].parameter, outputs[i].part).to(at::kCPU, type).contiguous();
-    file.write({static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()});
-  });
+  write_tensor_files(
+      directory, specs, {.shard_bytes = options.shard_bytes},
+      [&](size_t i, SafetensorsWriter& file) {
+        const at::Tensor values =
+            flat_part(*outputs[i].parameter, outputs[i].part).to(at::kCPU, type).contiguous();
+        file.write({static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()});
+      });
 }
 
 }  // namespace
@@ -278,16 +280,33 @@ std::unique_ptr<EncoderDecoder> load_model(const std::string& directory, Precisi
   return model;
 }
 
-void save_model(const std::string& directory, const EncoderDecoder& model,
-                const SaveOptions& options) {
-  write_weights(directory, model, options);
+std::vector<WeightView> weight_views(const EncoderDecoder& model) {
+  std::vector<WeightView> views;
+  for (const Output& output : outputs_of(model)) {
+    const at::Tensor values = flat_part(*output.parameter, output.part);
+    TORCH_CHECK(values.is_cpu() && values.scalar_type() == at::kFloat && values.is_contiguous(),
+                output.part.name, ": master weights are contiguous float32 on the CPU");
+    views.push_back({{output.part.name, DType::kF32, output.part.shape},
+                     {static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()}});
+  }
+  return views;
+}
+
+void save_model_description(const std::string& directory, const ModelConfig& config,
+                            const SaveOptions& options) {
   const nlohmann::json generation = {
       {"decoder_start_token_id", 0}, {"eos_token_id", 1}, {"pad_token_id", 0}};
   write_file(directory + "/generation_config.json", generation.dump(2) + "\n");
   if (!options.tokenizer.empty()) {
     write_file(directory + "/" + kTokenizerFile, read_file(options.tokenizer));
   }
-  write_file(config_path(directory), model_description_text(model.config(), options.dtype));
+  write_file(config_path(directory), model_description_text(config, options.dtype));
+}
+
+void save_model(const std::string& directory, const EncoderDecoder& model,
+                const SaveOptions& options) {
+  write_weights(directory, model, options);
+  save_model_description(directory, model.config(), options);
 }
 
 }  // namespace switchyard

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "checkpoint/tensor_files.h"
 #include "model/encoder_decoder.h"
@@ -40,6 +42,21 @@ struct SaveOptions {
   uint64_t shard_bytes = kDefaultShardBytes;
   std::string tokenizer;  // SentencePiece model to copy; "": none
 };
+
+/// A weight under its stored name, and where its float32 numbers lie in the master weights.
+struct WeightView {
+  TensorSpec spec;
+  std::span<const std::byte> bytes;
+};
+
+/// All weights of a model on the CPU with float32 masters, in the order in which save_model()
+/// writes them. Valid as long as the model; what it is trained to shows through.
+std::vector<WeightView> weight_views(const EncoderDecoder& model);
+
+/// The part of save_model() that is no weights: config.json, generation_config.json and the
+/// tokenizer.
+void save_model_description(const std::string& directory, const ModelConfig& config,
+                            const SaveOptions& options);
 
 /// Writes config.json, generation_config.json, the weights and the tokenizer into `directory`,
 /// which exists. Files one by one as base/files.h does; use a temporary directory where all must

@@ -71,7 +71,7 @@ class ModelDirectoryTest : public ::testing::Test {
       specs.push_back(spec);
       data.emplace_back(spec.bytes(), '\0');
     }
-    write_tensor_files(path_, specs, kDefaultShardBytes, [&](size_t i, SafetensorsWriter& file) {
+    write_tensor_files(path_, specs, {}, [&](size_t i, SafetensorsWriter& file) {
       file.write(std::as_bytes(std::span(data[i])));
     });
   }

@@ -2,7 +2,8 @@
 
 #include <cstring>
 #include <filesystem>
-#include <span>
+#include <iterator>
+#include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -17,17 +18,20 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr const char* kOptimizerFile = "/training_state/optimizer.safetensors";
+constexpr const char* kStateFolder = "/training_state";
+constexpr const char* kOptimizerStem = "optimizer";
 constexpr const char* kStateFile = "/training_state/state.json";
 constexpr const char* kHint = "use another checkpoint, or copy this one again";
 
 json to_json(const TrainPosition& position) {
-  return {{"step", position.step},
-          {"next_sequence", position.next_sequence},
-          {"tokens", position.tokens},
-          {"seconds", position.seconds},
-          {"window", position.window.to_json()},
-          {"data", position.data}};
+  json object = {{"step", position.step},
+                 {"next_sequence", position.next_sequence},
+                 {"tokens", position.tokens},
+                 {"seconds", position.seconds},
+                 {"window", position.window.to_json()},
+                 {"data", position.data}};
+  if (position.nlp) object["nlp"] = *position.nlp;
+  return object;
 }
 
 json read_state(const std::string& directory) {
@@ -45,72 +49,122 @@ TrainPosition position_of(const json& object, const std::string& directory) {
     position.seconds = object.at("seconds").get<double>();
     position.window = MetricsWindow::from_json(object.at("window"));
     position.data = object.at("data").get<std::string>();
+    if (object.contains("nlp")) position.nlp = object.at("nlp").get<double>();
     return position;
   } catch (const json::exception& error) {
     throw damaged_error(format("unsound state ({})", error.what()), directory + kStateFile, kHint);
   }
 }
 
-void save_optimizer(const std::string& path, Optimizer& optimizer) {
+void load_optimizer(const std::string& directory, Optimizer& optimizer) {
+  const TensorFiles files(directory + kStateFolder, kOptimizerStem);
+  const auto fail = [&](const std::string& what) {
+    return damaged_error(what, files.directory(),
+                         "go on with the optimizer that the run was started with");
+  };
   const std::vector<OptimizerTensor> state = optimizer.state();
-  std::vector<TensorSpec> specs;
   for (const OptimizerTensor& entry : state) {
-    TORCH_CHECK(entry.tensor.scalar_type() == at::kFloat && entry.tensor.is_contiguous(),
-                entry.name, ": optimizer state is contiguous float32");
-    specs.push_back({entry.name, DType::kF32, entry.tensor.sizes().vec()});
+    const StoredTensor* stored = files.find(entry.name);
+    if (!stored || stored->spec().dtype != DType::kF32 ||
+        stored->spec().shape != entry.tensor.sizes().vec()) {
+      throw fail(format("no {} {} in the optimizer's state", entry.name,
+                        shape_text(entry.tensor.sizes().vec())));
+    }
+    std::memcpy(entry.tensor.mutable_data_ptr(), stored->data().data(), entry.tensor.nbytes());
   }
-  SafetensorsWriter file(path, specs);
-  for (const OptimizerTensor& entry : state) {
-    file.write(
-        {static_cast<const std::byte*>(entry.tensor.const_data_ptr()), entry.tensor.nbytes()});
+  if (files.tensors().size() != state.size()) {
+    throw fail(
+        format("{} tensors instead of the optimizer's {}", files.tensors().size(), state.size()));
   }
-  file.commit();
 }
 
-void load_optimizer(const std::string& path, Optimizer& optimizer) {
-  const SafetensorsFile file(path);
-  const std::vector<OptimizerTensor> state = optimizer.state();
-  for (const OptimizerTensor& entry : state) {
-    const TensorEntry* stored = file.find(entry.name);
-    if (!stored || stored->spec.dtype != DType::kF32 ||
-        stored->spec.shape != entry.tensor.sizes().vec()) {
-      throw damaged_error(format("no {} {} in the optimizer's state", entry.name,
-                                 shape_text(entry.tensor.sizes().vec())),
-                          path, "go on with the optimizer that the run was started with");
-    }
-    std::memcpy(entry.tensor.mutable_data_ptr(), file.data(*stored).data(), entry.tensor.nbytes());
-  }
-  if (file.tensors().size() != state.size()) {
-    throw damaged_error(
-        format("{} tensors instead of the optimizer's {}", file.tensors().size(), state.size()),
-        path, "go on with the optimizer that the run was started with");
-  }
+/// Writes some of the snapshot's tensors, number `first` and those after it. Returns their files'
+/// lines of the manifest. `folder`: "" or a path below `directory` that begins with "/".
+std::vector<ManifestEntry> write_tensors(const std::string& directory, const std::string& folder,
+                                         const std::vector<TensorSpec>& tensors,
+                                         const TensorFileOptions& options, StateSnapshot& snapshot,
+                                         size_t first) {
+  std::vector<ManifestEntry> entries = write_tensor_files(directory + folder, tensors, options,
+                                                          [&](size_t i, SafetensorsWriter& file) {
+                                                            file.write(snapshot.take(first + i));
+                                                            snapshot.release(first + i);
+                                                          });
+  for (ManifestEntry& entry : entries) entry.path = (folder + "/" + entry.path).substr(1);
+  return entries;
+}
+
+void fill(const std::string& directory, const CheckpointContents& contents,
+          const CheckpointOptions& options, StateSnapshot& snapshot) {
+  make_directories(directory + kStateFolder);
+  // Tensors first: training waits for them.
+  std::vector<ManifestEntry> entries = write_tensors(
+      directory, "", contents.weights, {kWeightsStem, options.shard_bytes}, snapshot, 0);
+  std::vector<ManifestEntry> of_optimizer =
+      write_tensors(directory, kStateFolder, contents.optimizer,
+                    {kOptimizerStem, options.shard_bytes}, snapshot, contents.weights.size());
+  std::move(of_optimizer.begin(), of_optimizer.end(), std::back_inserter(entries));
+  SaveOptions model_options;
+  model_options.tokenizer = options.tokenizer;
+  save_model_description(directory, contents.config, model_options);
+  write_file(directory + kStateFile, contents.state);
+  write_file_manifest(directory, std::move(entries));
 }
 
 }  // namespace
 
-void save_checkpoint(const std::string& directory, const EncoderDecoder& model,
-                     Optimizer& optimizer, const TrainPosition& position,
-                     const std::string& tokenizer_path) {
-  const std::string temporary = directory + ".tmp";
-  fs::remove_all(temporary);
-  make_directories(temporary + "/training_state");
-  SaveOptions options;
-  options.tokenizer = tokenizer_path;
-  save_model(temporary, model, options);
-  save_optimizer(temporary + kOptimizerFile, optimizer);
+uint64_t CheckpointContents::total_bytes() const {
+  uint64_t total = 0;
+  for (const auto& tensor : bytes) total += tensor.size();
+  return total;
+}
+
+CheckpointContents checkpoint_contents(const EncoderDecoder& model, Optimizer& optimizer,
+                                       const TrainPosition& position) {
+  CheckpointContents contents;
+  contents.config = model.config();
+  for (WeightView& view : weight_views(model)) {
+    contents.weights.push_back(std::move(view.spec));
+    contents.bytes.push_back(view.bytes);
+  }
+  for (const OptimizerTensor& entry : optimizer.state()) {
+    TORCH_CHECK(entry.tensor.scalar_type() == at::kFloat && entry.tensor.is_contiguous(),
+                entry.name, ": optimizer state is contiguous float32");
+    contents.optimizer.push_back({entry.name, DType::kF32, entry.tensor.sizes().vec()});
+    contents.bytes.push_back(
+        {static_cast<const std::byte*>(entry.tensor.const_data_ptr()), entry.tensor.nbytes()});
+  }
   json state = to_json(position);
   state["optimizer_steps"] = optimizer.steps_done();
-  write_file(temporary + kStateFile, state.dump(2) + "\n");
-  write_file_manifest(temporary);
-  commit_directory(temporary, directory);
+  contents.state = state.dump(2) + "\n";
+  return contents;
+}
+
+void write_checkpoint(const std::string& directory, const CheckpointContents& contents,
+                      const CheckpointOptions& options, StateSnapshot& snapshot) {
+  const std::string temporary = directory + ".tmp";
+  remove_tree(temporary);
+  try {
+    fill(temporary, contents, options, snapshot);
+    commit_directory(temporary, directory);
+  } catch (...) {
+    remove_tree(temporary);  // a full disk has better uses for the space
+    throw;
+  }
+}
+
+void save_checkpoint(const std::string& directory, const EncoderDecoder& model,
+                     Optimizer& optimizer, const TrainPosition& position,
+                     const CheckpointOptions& options) {
+  const CheckpointContents contents = checkpoint_contents(model, optimizer, position);
+  StateSnapshot snapshot(contents.bytes, 0);
+  write_checkpoint(directory, contents, options, snapshot);
 }
 
 TrainPosition load_checkpoint(const std::string& directory, EncoderDecoder& model,
                               Optimizer& optimizer) {
   verify_files(directory);
   load_weights(directory, model);
-  load_optimizer(directory + kOptimizerFile, optimizer);
+  load_optimizer(directory, optimizer);
   const json state = read_state(directory);
   const TrainPosition position = position_of(state, directory);
   const json steps = state.value("optimizer_steps", json());

@@ -3,11 +3,16 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "checkpoint/tensor_files.h"
 #include "model/encoder_decoder.h"
 #include "train/metrics_window.h"
 #include "train/optimizer.h"
+#include "train/state_snapshot.h"
 
 namespace switchyard {
 
@@ -19,14 +24,39 @@ struct TrainPosition {
   double seconds = 0;         // of training steps; evaluation and saving excluded
   MetricsWindow window;       // since the last line of metrics
   std::string data;           // fingerprint of the training data
+  std::optional<double> nlp;  // of an evaluation after this very step
 };
 
-/// Writes `directory` under a temporary name, the list of its files with checksums last, and
-/// renames it: it is complete or not there. Throws Error if it cannot be written, with nothing left
-/// under the final name.
+struct CheckpointOptions {
+  uint64_t shard_bytes = kDefaultShardBytes;  // of a file of weights or optimizer state
+  std::string tokenizer;                      // SentencePiece model to copy
+};
+
+/// What a checkpoint holds. The tensors are views of live memory, all else is as it was when this
+/// was made.
+struct CheckpointContents {
+  ModelConfig config;
+  std::vector<TensorSpec> weights, optimizer;     // by file
+  std::vector<std::span<const std::byte>> bytes;  // of the weights, then of the optimizer's tensors
+  std::string state;                              // text of state.json
+
+  uint64_t total_bytes() const;
+};
+
+CheckpointContents checkpoint_contents(const EncoderDecoder& model, Optimizer& optimizer,
+                                       const TrainPosition& position);
+
+/// Writes `directory` under a temporary name, the list of its files with checksums last, syncs
+/// everything and renames it: at any moment it is complete or not there. The tensors come from
+/// `snapshot`, made of contents.bytes. Throws Error if it cannot be written; what was written by
+/// then is removed. Uses no thread but the caller's.
+void write_checkpoint(const std::string& directory, const CheckpointContents& contents,
+                      const CheckpointOptions& options, StateSnapshot& snapshot);
+
+/// write_checkpoint() of a model and an optimizer that rest meanwhile.
 void save_checkpoint(const std::string& directory, const EncoderDecoder& model,
                      Optimizer& optimizer, const TrainPosition& position,
-                     const std::string& tokenizer_path);
+                     const CheckpointOptions& options);
 
 /// Restores model and optimizer, bit for bit. All files are held against their checksums first.
 /// Throws Error(kDamaged) if anything is missing, is not as it was written, or does not fit.

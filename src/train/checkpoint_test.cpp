@@ -69,7 +69,7 @@ class CheckpointTest : public ::testing::Test {
   void save(Training& training) const {
     fs::remove_all(path());
     save_checkpoint(path(), training.model, *training.optimizer, position_,
-                    folder_ + "/spiece.model");
+                    {.tokenizer = folder_ + "/spiece.model"});
   }
   std::string path() const { return folder_ + "/step-00000007"; }
 

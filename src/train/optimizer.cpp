@@ -45,9 +45,8 @@ class AdamW : public Optimizer {
     }
   }
 
-  void step(double learning_rate, double gradient_scale) override {
+  void update(double learning_rate, double gradient_scale) override {
     const ProfileScope profile("optimizer");
-    ++steps_done_;
     for (Slot& slot : slots_) {
       if (!slot.parameter->gradient().defined()) continue;
       (has_kernel(*slot.parameter) ? fused : plain)(config_, slot, steps_done_, learning_rate,
@@ -110,9 +109,8 @@ class Adafactor : public Optimizer {
     for (Parameter& parameter : parameters.all()) slots_.push_back(make_slot(parameter));
   }
 
-  void step(double learning_rate, double gradient_scale) override {
+  void update(double learning_rate, double gradient_scale) override {
     const ProfileScope profile("optimizer");
-    ++steps_done_;
     updates_.clear();
     for (Slot& slot : slots_) {
       if (!slot.parameter->gradient().defined()) continue;

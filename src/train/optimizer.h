@@ -5,8 +5,10 @@
 
 #include <ATen/ATen.h>
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/parameter_set.h"
@@ -25,7 +27,14 @@ class Optimizer {
   virtual ~Optimizer() = default;
 
   /// Updates every parameter that has a gradient, from gradient * gradient_scale. Gradients stay.
-  virtual void step(double learning_rate, double gradient_scale) = 0;
+  void step(double learning_rate, double gradient_scale) {
+    if (before_update_) before_update_();
+    ++steps_done_;
+    update(learning_rate, gradient_scale);
+  }
+  /// `call` comes before each update, while weights and state are as the last one left them; if it
+  /// throws, there is no update.
+  void set_before_update(std::function<void()> call) { before_update_ = std::move(call); }
 
   /// Everything but steps_done() that the next step depends on, in a fixed order.
   virtual std::vector<OptimizerTensor> state() = 0;
@@ -34,7 +43,13 @@ class Optimizer {
   void set_steps_done(int64_t steps) { steps_done_ = steps; }
 
  protected:
+  /// steps_done_ counts this update already.
+  virtual void update(double learning_rate, double gradient_scale) = 0;
+
   int64_t steps_done_ = 0;
+
+ private:
+  std::function<void()> before_update_;
 };
 
 /// `parameters` must outlive the optimizer. The state is allocated here, zeros.

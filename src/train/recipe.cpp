@@ -16,11 +16,22 @@ constexpr int64_t kMaxSteps = int64_t{1} << 40;
 constexpr int64_t kMaxSequences = int64_t{1} << 30;
 
 // Keys that a run may change when it goes on.
-constexpr std::array<std::string_view, 12> kFreeKeys = {
-    "data.validation",        "data.loader_threads",         "train.steps",
-    "train.log_every",        "train.evaluate_every",        "train.evaluate_sequences",
-    "train.checkpoint_every", "train.keep_checkpoints",      "train.max_minutes",
-    "train.tensorboard",      "train.micro_batch_sequences", "train.recompute"};
+constexpr std::array<std::string_view, 16> kFreeKeys = {"data.validation",
+                                                        "data.loader_threads",
+                                                        "train.steps",
+                                                        "train.log_every",
+                                                        "train.evaluate_every",
+                                                        "train.evaluate_sequences",
+                                                        "train.checkpoint_every",
+                                                        "train.keep_checkpoints",
+                                                        "train.max_minutes",
+                                                        "train.tensorboard",
+                                                        "train.micro_batch_sequences",
+                                                        "train.recompute",
+                                                        "train.keep_every",
+                                                        "train.keep_best",
+                                                        "train.checkpoint_copy_share",
+                                                        "train.checkpoint_shard_gb"};
 
 void set_all(FieldList& fields, const std::vector<std::string>& assignments) {
   for (const std::string& assignment : assignments) fields.set(assignment);
@@ -128,6 +139,15 @@ void TrainConfig::list_fields(FieldList& f) {
             "steps between checkpoints; 0: at the end only");
   f.integer("keep_checkpoints", &keep_checkpoints, 0, kMaxSteps,
             "newest checkpoints to keep; 0: all");
+  f.integer("keep_every", &keep_every, 0, kMaxSteps,
+            "keep also the checkpoints of every n-th step; 0: none");
+  f.integer("keep_best", &keep_best, 0, kMaxSteps,
+            "keep also that many with the best held-out NLP, of those evaluated at their step");
+  f.number("checkpoint_copy_share", &checkpoint_copy_share, 0, 1,
+           "memory for checkpoints, as a share of one: what is copied so that the next update need "
+           "not wait until it is written");
+  f.number("checkpoint_shard_gb", &checkpoint_shard_gb, 1e-6, 1e6,
+           "largest file of a checkpoint, 10^9 bytes; one tensor may be larger");
   f.number("max_minutes", &max_minutes, 0, 1e9,
            "save and end after this time; 0: no limit. Run again to go on");
   f.flag("tensorboard", &tensorboard, "write event files for TensorBoard");

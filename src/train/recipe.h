@@ -55,12 +55,16 @@ struct TrainConfig {
   bool recompute = false;             // a block's forward pass runs again in backward
   std::string precision = "bf16-selective";
   int64_t seed = 1;
-  int64_t log_every = 10;            // steps
-  int64_t evaluate_every = 250;      // steps; 0: at the end only
-  int64_t evaluate_sequences = 256;  // the first ones of the validation stream
-  int64_t checkpoint_every = 500;    // steps; 0: at the end only
-  int64_t keep_checkpoints = 3;      // newest ones; 0: all
-  double max_minutes = 0.0;          // of this process; 0: no limit. Saves, then ends well
+  int64_t log_every = 10;              // steps
+  int64_t evaluate_every = 250;        // steps; 0: at the end only
+  int64_t evaluate_sequences = 256;    // the first ones of the validation stream
+  int64_t checkpoint_every = 500;      // steps; 0: at the end only
+  int64_t keep_checkpoints = 3;        // newest ones; 0: all
+  int64_t keep_every = 0;              // besides them those of every n-th step; 0: none
+  int64_t keep_best = 0;               // and the best by held-out NLP
+  double checkpoint_copy_share = 0.1;  // of a checkpoint, copied so as not to wait for the disk
+  double checkpoint_shard_gb = 5.0;    // 10^9 bytes of a file of weights or optimizer state
+  double max_minutes = 0.0;            // of this process; 0: no limit. Saves, then ends well
   bool tensorboard = true;
 
   void list_fields(FieldList& fields);

@@ -8,12 +8,14 @@
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
+#include <optional>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/format.h"
 #include "base/log.h"
 #include "checkpoint/file_manifest.h"
+#include "train/checkpoint.h"
 #include "train/metrics_log.h"
 
 namespace switchyard {
@@ -34,12 +36,29 @@ int64_t step_of(const std::string& name) {
   return code == std::errc() && stop == end ? step : -1;
 }
 
-bool is_empty_but_lock(const std::string& path) {
+// What AtomicFileWriter leaves of one of the run's files when its process is killed.
+bool is_half_written(const std::string& name) {
+  return name.starts_with("recipe.toml.tmp-") || name.starts_with("metrics.jsonl.tmp-") ||
+         name.starts_with("run.json.tmp-");
+}
+
+// Nothing is there but what a process leaves that is killed at its start.
+bool is_as_good_as_empty(const std::string& path) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(path, error)) {
-    if (entry.path().filename() != ".lock") return false;
+    const std::string name = entry.path().filename();
+    if (name != ".lock" && !is_half_written(name)) return false;
   }
   return !error;
+}
+
+// What an evaluation at the checkpoint's step found; nothing if there was none, or it is damaged.
+std::optional<double> nlp_of(const std::string& checkpoint) {
+  try {
+    return read_position(checkpoint).nlp;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 std::string describe(const std::vector<RecipeDifference>& differences) {
@@ -96,35 +115,35 @@ std::string find_model_directory(const std::string& path) {
 }
 
 RunDirectory::RunDirectory(const std::string& path, const Recipe& recipe) : path_(path) {
-  if (fs::exists(path) && !fs::exists(path + kRecipe) && !is_empty_but_lock(path)) {
+  if (fs::exists(path) && !fs::exists(path + kRecipe) && !is_as_good_as_empty(path)) {
     throw usage_error("the directory is not empty and holds no run", path,
                       "give a new directory for --run-dir");
   }
   make_directories(path);
   lock();
   check_same_run(recipe);
+  write_recipe(recipe);  // first: it makes the directory a run
   make_directories(path + "/checkpoints");
   remove_leftovers();
-  write_recipe(recipe);
 }
 
 RunDirectory::~RunDirectory() {
   if (lock_fd_ >= 0) ::close(lock_fd_);
 }
 
-// Checkpoints that a process was writing or removing when it was killed.
+// What a process was writing or removing when it was killed.
 void RunDirectory::remove_leftovers() const {
   std::vector<fs::path> leftovers;
+  for (const auto& entry : fs::directory_iterator(path_)) {
+    if (is_half_written(entry.path().filename())) leftovers.push_back(entry.path());
+  }
   for (const auto& entry : fs::directory_iterator(path_ + "/checkpoints")) {
     const std::string name = entry.path().filename();
     if (name.starts_with(".removing-") || (name.starts_with("step-") && name.ends_with(".tmp"))) {
       leftovers.push_back(entry.path());
     }
   }
-  for (const fs::path& leftover : leftovers) {
-    std::error_code error;
-    fs::remove_all(leftover, error);
-  }
+  for (const fs::path& leftover : leftovers) remove_tree(leftover);
 }
 
 void RunDirectory::lock() {
@@ -155,23 +174,26 @@ std::string RunDirectory::checkpoint_path(int64_t step) const {
 
 void RunDirectory::set_aside(int64_t step) const {
   const std::string aside = checkpoint_path(step) + ".damaged";
-  std::error_code error;
-  fs::remove_all(aside, error);
-  fs::rename(checkpoint_path(step), aside, error);
-  if (error) throw system_failure("cannot rename to", aside, error.value());
+  remove_tree(aside);
+  rename_synced(checkpoint_path(step), aside);
 }
 
 std::vector<int64_t> RunDirectory::checkpoints() const { return list_checkpoints(path_); }
 
-void RunDirectory::remove_old_checkpoints(int64_t keep) const {
-  const std::vector<int64_t> steps = checkpoints();
-  if (keep == 0) return;
-  for (size_t i = 0; i + static_cast<size_t>(keep) < steps.size(); ++i) {
+void RunDirectory::remove_old_checkpoints(const RetentionPolicy& policy) const {
+  std::vector<CheckpointFacts> all;
+  for (const int64_t step : checkpoints()) {
+    all.push_back({step, policy.best > 0 ? nlp_of(checkpoint_path(step)) : std::nullopt});
+  }
+  for (const int64_t step : superfluous_checkpoints(all, policy)) {
     // Renamed first: a checkpoint half removed must not look like one.
-    const std::string doomed = format("{}/checkpoints/.removing-{:08}", path_, steps[i]);
-    std::error_code error;
-    fs::rename(checkpoint_path(steps[i]), doomed, error);
-    fs::remove_all(doomed, error);
+    const std::string doomed = format("{}/checkpoints/.removing-{:08}", path_, step);
+    try {
+      rename_synced(checkpoint_path(step), doomed);
+      if (!remove_tree(doomed)) log_warning("cannot remove the old checkpoint {}", doomed);
+    } catch (const Error& error) {
+      log_warning("{}; an old checkpoint stays", error.what());
+    }
   }
 }
 

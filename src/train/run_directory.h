@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "train/recipe.h"
+#include "train/retention.h"
 
 namespace switchyard {
 
@@ -29,8 +30,8 @@ class RunDirectory {
   std::vector<int64_t> checkpoints() const;
   /// Takes a checkpoint that turned out to be damaged out of the way: "step-00001000.damaged".
   void set_aside(int64_t step) const;
-  /// Removes all but the newest `keep` checkpoints (0: keeps all).
-  void remove_old_checkpoints(int64_t keep) const;
+  /// Removes the checkpoints that `policy` does not keep. Thread-safe.
+  void remove_old_checkpoints(const RetentionPolicy& policy) const;
   /// Drops the lines of metrics.jsonl that lie beyond `step`: a run that goes on from a checkpoint
   /// writes them again.
   void cut_metrics(int64_t step) const;

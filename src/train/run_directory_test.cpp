@@ -6,10 +6,13 @@
 
 #include <filesystem>
 
+#include <nlohmann/json.hpp>
+
 #include "base/error.h"
 #include "base/files.h"
 #include "base/format.h"
 #include "checkpoint/file_manifest.h"
+#include "train/metrics_window.h"
 
 namespace switchyard {
 namespace {
@@ -72,15 +75,40 @@ TEST_F(RunDirectoryTest, WhatAKilledProcessLeftGoes) {
   EXPECT_THAT(run.checkpoints(), ElementsAre(20));
 }
 
+TEST_F(RunDirectoryTest, AProcessKilledAtItsStartIsNoHindrance) {
+  make_directories(path_);
+  for (const char* name : {".lock", "recipe.toml.tmp-123", "run.json.tmp-5"}) {
+    write_file(path_ + "/" + name, "half");
+  }
+  const RunDirectory run(path_, recipe_);
+  EXPECT_TRUE(fs::exists(path_ + "/recipe.toml"));
+  EXPECT_FALSE(fs::exists(path_ + "/recipe.toml.tmp-123"));
+  EXPECT_FALSE(fs::exists(path_ + "/run.json.tmp-5"));
+}
+
+TEST_F(RunDirectoryTest, KeepsTheBestAndEveryNth) {
+  const RunDirectory run(path_, recipe_);
+  for (const int64_t step : {10, 20, 25, 30, 35}) {
+    const std::string checkpoint = make_checkpoint(step);
+    const std::string nlp = step == 25 ? "" : format(R"(, "nlp": {})", step == 30 ? -1.0 : -2.0);
+    write_file(checkpoint + "/training_state/state.json",
+               format(R"({{"step": {}, "next_sequence": 0, "tokens": 0, "seconds": 0, "data": "",)"
+                      R"( "window": {}{}}})",
+                      step, MetricsWindow().to_json().dump(), nlp));
+  }
+  run.remove_old_checkpoints({.newest = 1, .every = 20, .best = 1});
+  EXPECT_THAT(run.checkpoints(), ElementsAre(20, 30, 35));
+}
+
 TEST_F(RunDirectoryTest, CheckpointsInOrderOldOnesGo) {
   const RunDirectory run(path_, recipe_);
   for (const int64_t step : {1000, 20, 300}) make_checkpoint(step);
   make_directories(path_ + "/checkpoints/step-00000400.tmp");
   make_directories(path_ + "/checkpoints/notes");
   EXPECT_THAT(run.checkpoints(), ElementsAre(20, 300, 1000));
-  run.remove_old_checkpoints(0);
+  run.remove_old_checkpoints({});
   EXPECT_EQ(run.checkpoints().size(), 3u);
-  run.remove_old_checkpoints(2);
+  run.remove_old_checkpoints({.newest = 2});
   EXPECT_THAT(run.checkpoints(), ElementsAre(300, 1000));
   EXPECT_TRUE(fs::exists(path_ + "/checkpoints/notes"));
 }

@@ -17,7 +17,7 @@
 #include "data/streams.h"
 #include "model/counts.h"
 #include "train/batches.h"
-#include "train/checkpoint.h"
+#include "train/checkpoint_writer.h"
 #include "train/gemm_rate.h"
 #include "train/run_directory.h"
 #include "train/run_reporter.h"
@@ -61,6 +61,10 @@ TrainingStream open_training(const Recipe& recipe) {
   return stream;
 }
 
+CheckpointOptions checkpoint_options(const TrainConfig& config, const TrainingStream& stream) {
+  return {static_cast<uint64_t>(config.checkpoint_shard_gb * 1e9), stream.tokenizer_path()};
+}
+
 bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 class Trainer {
@@ -72,7 +76,9 @@ class Trainer {
         validation_(open_validation(recipe, stream_)),
         run_(options.run_directory, recipe),
         model_(recipe.model, parse_precision(recipe.train.precision)),
-        optimizer_(make_optimizer(recipe.optimizer, model_.parameters())) {}
+        optimizer_(make_optimizer(recipe.optimizer, model_.parameters())),
+        saver_(model_, *optimizer_, checkpoint_options(recipe.train, stream_),
+               recipe.train.checkpoint_copy_share) {}
 
   TrainSummary run();
 
@@ -84,6 +90,8 @@ class Trainer {
   void log();
   void evaluate_now();
   void save();
+  void remove_old_checkpoints() const;
+  void report_failure(const Error& error);
   bool time_is_up() const;
   void write_run_json() const;
   TrainSummary summary() const;
@@ -95,6 +103,7 @@ class Trainer {
   RunDirectory run_;
   EncoderDecoder model_;
   std::unique_ptr<Optimizer> optimizer_;
+  CheckpointWriter saver_;
   std::unique_ptr<RunReporter> reporter_;
   TrainPosition position_;
   double gemm_rate_ = 0;
@@ -131,6 +140,7 @@ void Trainer::start() {
                         "prepare it again as it was, or give another --run-dir");
     }
     saved_step_ = position_.step;
+    remove_old_checkpoints();  // a process may have been killed before it did
   }
   run_.cut_metrics(position_.step);
   reporter_ = std::make_unique<RunReporter>(run_, recipe_, position_.step);
@@ -162,10 +172,17 @@ TrainSummary Trainer::run() {
   try {
     loop(loader);
   } catch (const Error& error) {
-    reporter_->event(position_, std::string("failed: ") + error.what());
+    report_failure(error);
     throw;
   }
   return summary();
+}
+
+void Trainer::report_failure(const Error& error) {
+  try {
+    reporter_->event(position_, std::string("failed: ") + error.what());
+  } catch (const Error&) {  // the disk that failed is this one: the first error says it better
+  }
 }
 
 void Trainer::loop(Loader& loader) {
@@ -180,6 +197,7 @@ void Trainer::loop(Loader& loader) {
     if (last) reporter_->event(position_, "finished");
     if (last || stop || due(position_.step, recipe_.train.checkpoint_every)) save();
   }
+  saver_.finish();
 }
 
 void Trainer::step(Loader& loader) {
@@ -191,6 +209,7 @@ void Trainer::step(Loader& loader) {
   const double seconds = seconds_since(start);
   learning_rate_ = result.learning_rate;
   ++position_.step;
+  position_.nlp.reset();
   position_.next_sequence += tokens.num_sequences;
   position_.tokens += tokens.num_sequences * (tokens.input_length + tokens.target_length);
   position_.seconds += seconds;
@@ -224,7 +243,7 @@ void Trainer::evaluate_now() {
     });
   }
   evaluated_step_ = position_.step;
-  nlp_ = all.nlp();
+  nlp_ = position_.nlp = all.nlp();
   reporter_->evaluation(position_, all);
 }
 
@@ -232,10 +251,14 @@ void Trainer::save() {
   if (saved_step_ == position_.step) return;
   reporter_->sync();
   reporter_->show(format("step {}  saving", position_.step));
-  save_checkpoint(run_.checkpoint_path(position_.step), model_, *optimizer_, position_,
-                  stream_.tokenizer_path());
+  saver_.start(run_.checkpoint_path(position_.step), position_,
+               [this] { remove_old_checkpoints(); });
   saved_step_ = position_.step;
-  run_.remove_old_checkpoints(recipe_.train.keep_checkpoints);
+}
+
+void Trainer::remove_old_checkpoints() const {
+  const TrainConfig& config = recipe_.train;
+  run_.remove_old_checkpoints({config.keep_checkpoints, config.keep_every, config.keep_best});
 }
 
 bool Trainer::time_is_up() const {

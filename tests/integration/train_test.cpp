@@ -14,6 +14,7 @@
 #include "base/format.h"
 #include "tests/integration/program.h"
 #include "tests/integration/tiny_run.h"
+#include "tests/small_disk.h"
 
 namespace switchyard::testing {
 namespace {
@@ -203,6 +204,34 @@ TEST_F(TrainProgram, FullDiskLeavesNoHalfCheckpoint) {
   ASSERT_EQ(run_program(train_command(run)).exit_code, 0);
   EXPECT_EQ(checkpoints(run),
             (std::set<std::string>{"step-00000005", "step-00000010", "step-00000012"}));
+}
+
+TEST_F(TrainProgram, ADiskThatFillsUpLeavesEarlierCheckpoints) {
+  const SmallDisk disk(folder_.path(), 64 * 1024);
+  if (!disk.mounted()) GTEST_SKIP() << "this process may not mount a disk";
+  const std::string run = folder_ / "run";
+  // A checkpoint of 14 MB, all of them kept.
+  const std::vector<std::string> settings = {"model.vocab_size=110000", "train.steps=20",
+                                             "train.checkpoint_every=2", "train.keep_checkpoints=0",
+                                             "train.evaluate_every=0"};
+  const ProgramResult full = run_program(train_command(run, settings));
+  EXPECT_EQ(full.exit_code, 1) << full.err;
+  const size_t error = full.err.find("switchyard: error: ");
+  ASSERT_NE(error, std::string::npos);
+  EXPECT_THAT(full.err.substr(error), HasSubstr("No space left on device"));
+  EXPECT_EQ(std::count(full.err.begin() + static_cast<std::ptrdiff_t>(error), full.err.end(), '\n'),
+            1);
+  const std::set<std::string> complete = checkpoints(run);
+  EXPECT_GE(complete.size(), 3u);
+  for (const std::string& name : complete) EXPECT_FALSE(name.ends_with(".tmp")) << name;
+  const ProgramResult sound = run_program({"inspect", run, "--verify"});
+  EXPECT_EQ(sound.exit_code, 0) << sound.err;
+  // With fewer of them kept the run goes on where it was.
+  auto fewer = settings;
+  fewer[3] = "train.keep_checkpoints=1";
+  const ProgramResult on = run_program(train_command(run, fewer));
+  EXPECT_EQ(on.exit_code, 0) << on.err;
+  EXPECT_THAT(on.err, HasSubstr("continuing from step " + std::to_string(2 * complete.size())));
 }
 
 TEST_F(TrainProgram, DamagedCheckpointIsPassedOver) {
