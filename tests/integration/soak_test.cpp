@@ -47,12 +47,8 @@ class Soak : public ::testing::Test {
     shared_ = std::make_unique<TemporaryFolder>();
     make_tiny_data(*shared_);
     const std::string run = *shared_ / "whole";
-    Program program(command(run));
-    wait_for_training(run);
-    const Clock::time_point start = Clock::now();
-    const ProgramResult result = program.wait();
+    const ProgramResult result = run_program(command(run));
     ASSERT_EQ(result.exit_code, 0) << result.err;
-    seconds_ = seconds_since(start);
     expected_ = end_of(run);
   }
   static void TearDownTestSuite() { shared_.reset(); }
@@ -141,28 +137,20 @@ class Soak : public ::testing::Test {
     expect_same_end(run);
   }
 
-  /// Waits until a process that takes up the run has written a line.
-  static void wait_for_training(const std::string& run) {
-    const auto size = [&] {
-      std::error_code code;
-      const auto bytes = fs::file_size(run + "/metrics.jsonl", code);
-      return code ? uintmax_t{0} : bytes;
-    };
-    const auto before = size();
+  /// Waits until the run has come to a step, at most for a while.
+  static void wait_for_step(const std::string& run, int step) {
     const Clock::time_point begin = Clock::now();
-    while (size() == before && seconds_since(begin) < 30) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    while (last_step(run) < step && seconds_since(begin) < 60) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
   }
 
   static std::unique_ptr<TemporaryFolder> shared_;
-  static double seconds_;  // of the whole run, from its first line of metrics on
   static std::map<std::string, std::string> expected_;
   TemporaryFolder folder_;
 };
 
 std::unique_ptr<TemporaryFolder> Soak::shared_;
-double Soak::seconds_ = 0;
 std::map<std::string, std::string> Soak::expected_;
 
 TEST_F(Soak, KilledAtRandomMoments) {
@@ -175,10 +163,11 @@ TEST_F(Soak, KilledAtRandomMoments) {
     int saved = 0;
     for (int i = 0; i < kKillsOfARun && done < kills; ++i) {
       Program program(command(run));
-      // Most of the time of such a short run is its start: one in eight is killed there.
-      if (random() % 8 != 0) wait_for_training(run);
-      std::this_thread::sleep_for(std::chrono::duration<double>(
-          seconds_ * std::uniform_real_distribution<double>(0, 0.6)(random)));
+      // One in eight is killed at its start, the others at some step and a few milliseconds: a step
+      // takes some, a checkpoint some tens.
+      const bool at_start = random() % 8 == 0;
+      if (!at_start) wait_for_step(run, saved + static_cast<int>(random() % 12));
+      std::this_thread::sleep_for(std::chrono::milliseconds(random() % (at_start ? 1000 : 60)));
       program.signal(SIGKILL);
       if (program.wait().exit_code != 128 + SIGKILL) {
         ++beaten;  // it was done before the kill

@@ -210,7 +210,7 @@ TEST_F(TrainProgram, ADiskThatFillsUpLeavesEarlierCheckpoints) {
   const SmallDisk disk(folder_.path(), 64 * 1024);
   if (!disk.mounted()) GTEST_SKIP() << "this process may not mount a disk";
   const std::string run = folder_ / "run";
-  // A checkpoint of 14 MB, all of them kept.
+  // A checkpoint of 28 MB, all of them kept.
   const std::vector<std::string> settings = {"model.vocab_size=110000", "train.steps=20",
                                              "train.checkpoint_every=2", "train.keep_checkpoints=0",
                                              "train.evaluate_every=0"};
@@ -222,7 +222,7 @@ TEST_F(TrainProgram, ADiskThatFillsUpLeavesEarlierCheckpoints) {
   EXPECT_EQ(std::count(full.err.begin() + static_cast<std::ptrdiff_t>(error), full.err.end(), '\n'),
             1);
   const std::set<std::string> complete = checkpoints(run);
-  EXPECT_GE(complete.size(), 3u);
+  EXPECT_GE(complete.size(), 2u);
   for (const std::string& name : complete) EXPECT_FALSE(name.ends_with(".tmp")) << name;
   const ProgramResult sound = run_program({"inspect", run, "--verify"});
   EXPECT_EQ(sound.exit_code, 0) << sound.err;
