@@ -9,14 +9,18 @@ namespace {
 std::atomic<int> noted = 0;
 static_assert(std::atomic<int>::is_always_lock_free);  // safe inside a handler
 
-void note(int signal_number) { noted = signal_number; }
+// The second one, whichever of the two, has its default effect as soon as this returns.
+void note(int signal_number) {
+  if (noted.exchange(signal_number) == 0) return;
+  std::signal(signal_number, SIG_DFL);
+  std::raise(signal_number);
+}
 
 }  // namespace
 
 void install_stop_handlers() {
   struct sigaction action {};
   action.sa_handler = note;
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
   for (const int signal_number : {SIGINT, SIGTERM}) ::sigaction(signal_number, &action, nullptr);
 }
 

@@ -3,7 +3,8 @@
 
 namespace switchyard {
 
-/// From now on the first SIGINT or SIGTERM is only noted; the same signal again ends the process.
+/// From now on the first SIGINT or SIGTERM is only noted; the next one, whichever of the two it is,
+/// ends the process at once.
 void install_stop_handlers();
 
 /// The signal noted, or 0.
