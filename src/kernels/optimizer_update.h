@@ -21,6 +21,7 @@ struct AdamWUpdate {
   double beta1, beta2;
   double correction1, correction2;  // 1 - beta^step
   double epsilon, rate, decay;
+  double* change_squares;  // [1] or null: sum of squares of what the values changed by
 };
 
 /// M independent matrices, each factored, clipped and scaled by itself.
@@ -37,7 +38,8 @@ struct AdafactorUpdate {
   double clip_threshold;  // largest root mean square of an update before `rate`
   bool scale_parameter;   // rate relative to the root mean square of the matrix, at least 1e-3
   double rate, decay;
-  double momentum;  // weight of the old mean
+  double momentum;         // weight of the old mean
+  double* change_squares;  // [M] or null: sum of squares of what the values changed by
 };
 
 struct OptimizerUpdateTable {

@@ -17,7 +17,7 @@ constexpr int64_t kBlock = 1 << 14;
 float narrow(double value) { return static_cast<float>(value); }
 
 template <bool kCompute>
-void adamw_block(const AdamWUpdate& in, int64_t begin, int64_t end) {
+double adamw_block(const AdamWUpdate& in, int64_t begin, int64_t end) {
   const float scale = narrow(in.gradient_scale), epsilon = narrow(in.epsilon);
   const float beta1 = narrow(in.beta1), beta2 = narrow(in.beta2);
   const float rest1 = narrow(1 - in.beta1), rest2 = narrow(1 - in.beta2);
@@ -27,30 +27,39 @@ void adamw_block(const AdamWUpdate& in, int64_t begin, int64_t end) {
   const float* gradient = in.gradient;
   float *value = in.value, *first = in.first, *second = in.second;
   Bf16* compute = in.compute;
-#pragma omp simd
+  float squares = 0;
+#pragma omp simd reduction(+ : squares)
   for (int64_t i = begin; i < end; ++i) {
     const float g = gradient[i] * scale;
     const float m = first[i] * beta1 + g * rest1;
     const float v = second[i] * beta2 + g * g * rest2;
     const float x = value[i] * keep - rate * m / (std::sqrt(v) * second_scale + epsilon);
+    const float change = x - value[i];
+    squares += change * change;
     first[i] = m;
     second[i] = v;
     value[i] = x;
     if constexpr (kCompute) store(compute + i, x);
   }
+  return squares;
+}
+
+double sum_in_order(const double* parts, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += parts[i];
+  return sum;
 }
 
 void adamw(const AdamWUpdate& in) {
   const int64_t blocks = (in.count + kBlock - 1) / kBlock;
+  auto* parts =
+      static_cast<double*>(scratch_bytes(0, static_cast<std::size_t>(blocks) * sizeof(double)));
+  const auto block = in.compute ? adamw_block<true> : adamw_block<false>;
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (int64_t b = 0; b < blocks; ++b) {
-    const int64_t begin = b * kBlock, end = std::min(in.count, begin + kBlock);
-    if (in.compute) {
-      adamw_block<true>(in, begin, end);
-    } else {
-      adamw_block<false>(in, begin, end);
-    }
+    parts[b] = block(in, b * kBlock, std::min(in.count, (b + 1) * kBlock));
   }
+  if (in.change_squares) *in.change_squares = sum_in_order(parts, blocks);
 }
 
 float row_squares(const float* x, int64_t count) {
@@ -75,6 +84,7 @@ struct Matrix {
   Blocks cut;
   double* value_sums;     // [num_blocks] sums of squares
   double* update_sums;    // [num_blocks]
+  double* change_sums;    // [num_blocks] of what the values changed by
   float* column_sums;     // [num_blocks, C]
   float* column_factors;  // [C] 1 / sqrt(columns)
   float* row_factors;     // [R] 1 / sqrt(rows / their mean)
@@ -161,10 +171,11 @@ Change change_of(const AdafactorUpdate& in) {
 }
 
 template <bool kMoment, bool kCompute>
-void update_row(const float* gradient, const float* column_factors, int64_t width, float step,
-                Change change, float* value, float* moment, Bf16* compute) {
+float update_row(const float* gradient, const float* column_factors, int64_t width, float step,
+                 Change change, float* value, float* moment, Bf16* compute) {
   const float keep = change.keep, momentum = change.momentum;
-#pragma omp simd
+  float squares = 0;
+#pragma omp simd reduction(+ : squares)
   for (int64_t c = 0; c < width; ++c) {
     float delta = gradient[c] * column_factors[c] * step;
     if constexpr (kMoment) {
@@ -172,22 +183,27 @@ void update_row(const float* gradient, const float* column_factors, int64_t widt
       moment[c] = delta;
     }
     const float x = value[c] * keep - delta;
+    const float moved = x - value[c];
+    squares += moved * moved;
     value[c] = x;
     if constexpr (kCompute) store(compute + c, x);
   }
+  return squares;
 }
 
-void update_block(const Matrix& m, int64_t block, double rate) {
+double update_block(const Matrix& m, int64_t block, double rate) {
   const int64_t width = m.in.num_columns;
   const Change change = change_of(m.in);
   const auto update = m.moment ? (m.compute ? update_row<true, true> : update_row<true, false>)
                                : (m.compute ? update_row<false, true> : update_row<false, false>);
+  double squares = 0;
   for (int64_t r = m.first_row(block); r < m.last_row(block); ++r) {
     const float step = narrow(rate * m.row_factors[r] * m.in.gradient_scale);
     const int64_t at = r * width;
-    update(m.gradient + at, m.column_factors, width, step, change, m.value + at,
-           m.moment ? m.moment + at : nullptr, m.compute ? m.compute + at : nullptr);
+    squares += update(m.gradient + at, m.column_factors, width, step, change, m.value + at,
+                      m.moment ? m.moment + at : nullptr, m.compute ? m.compute + at : nullptr);
   }
+  return squares;
 }
 
 // Not factored: the block's part of the running mean of g^2, and the size of its update.
@@ -212,7 +228,7 @@ double plain_means_of_block(const Matrix& m, int64_t block) {
   return total;
 }
 
-void plain_update_block(const Matrix& m, int64_t block, double rate) {
+double plain_update_block(const Matrix& m, int64_t block, double rate) {
   const int64_t width = m.in.num_columns;
   const Change change = change_of(m.in);
   const float keep = change.keep, momentum = change.momentum;
@@ -220,28 +236,30 @@ void plain_update_block(const Matrix& m, int64_t block, double rate) {
   const int64_t begin = m.first_row(block) * width, end = m.last_row(block) * width;
   const float *gradient = m.gradient, *mean = m.rows;
   float *value = m.value, *moment = m.moment;
+  float squares = 0;
   if (moment) {
     const float rest = 1 - momentum;
-#pragma omp simd
+#pragma omp simd reduction(+ : squares)
     for (int64_t i = begin; i < end; ++i) {
       moment[i] = moment[i] * momentum + rest * step * gradient[i] / std::sqrt(mean[i]);
-      value[i] = value[i] * keep - moment[i];
+      const float x = value[i] * keep - moment[i];
+      const float moved = x - value[i];
+      squares += moved * moved;
+      value[i] = x;
     }
   } else {
-#pragma omp simd
+#pragma omp simd reduction(+ : squares)
     for (int64_t i = begin; i < end; ++i) {
-      value[i] = value[i] * keep - step * gradient[i] / std::sqrt(mean[i]);
+      const float x = value[i] * keep - step * gradient[i] / std::sqrt(mean[i]);
+      const float moved = x - value[i];
+      squares += moved * moved;
+      value[i] = x;
     }
   }
-  if (!m.compute) return;
+  if (!m.compute) return squares;
 #pragma omp simd
   for (int64_t i = begin; i < end; ++i) store(m.compute + i, value[i]);
-}
-
-double sum_in_order(const double* parts, int64_t count) {
-  double sum = 0;
-  for (int64_t i = 0; i < count; ++i) sum += parts[i];
-  return sum;
+  return squares;
 }
 
 // Rate of this matrix: clipped by the size of the update, relative to the size of the matrix.
@@ -257,7 +275,7 @@ double rate_of(const Matrix& m) {
 
 // Working memory of one matrix at a time.
 struct Workspace {
-  double* sums;    // [2, blocks]
+  double* sums;    // [3, blocks]
   float* factors;  // [blocks + 1, C], [R]
 };
 
@@ -275,6 +293,7 @@ void update_matrix(const AdafactorUpdate& in, int64_t index, const Blocks& cut,
            cut,
            workspace.sums,
            workspace.sums + blocks,
+           workspace.sums + 2 * blocks,
            workspace.factors,
            workspace.factors + blocks * width,
            workspace.factors + (blocks + 1) * width};
@@ -298,12 +317,9 @@ void update_matrix(const AdafactorUpdate& in, int64_t index, const Blocks& cut,
   const double rate = rate_of(m);
 #pragma omp parallel for schedule(static) if (parallel)
   for (int64_t b = 0; b < blocks; ++b) {
-    if (factored) {
-      update_block(m, b, rate);
-    } else {
-      plain_update_block(m, b, rate);
-    }
+    m.change_sums[b] = factored ? update_block(m, b, rate) : plain_update_block(m, b, rate);
   }
+  if (in.change_squares) in.change_squares[index] = sum_in_order(m.change_sums, blocks);
 }
 
 // A matrix of this many elements or more is cut over the threads; smaller ones go whole to one
@@ -338,7 +354,7 @@ void adafactor(const AdafactorUpdate* updates, int64_t count) {
   for (int64_t u = 0; u < count; ++u) {
     const AdafactorUpdate& in = updates[u];
     const int64_t blocks = blocks_of(in).count;
-    num_sums = std::max(num_sums, 2 * blocks);
+    num_sums = std::max(num_sums, 3 * blocks);
     num_factors = std::max(num_factors, (blocks + 1) * in.num_columns + in.num_rows);
     matrices += in.num_matrices;
     ends[u] = matrices;

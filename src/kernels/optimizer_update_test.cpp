@@ -62,15 +62,29 @@ struct AdamWCase {
             0.0297,
             1e-3,
             0.1,
-            0.2};
+            0.2,
+            &change_squares};
   }
   Buffer<float> gradient, value, first, second;
   Buffer<Bf16> compute;
+  double change_squares = 0;
 };
+
+/// Of elements begin .. end. What float32 values move by carries their rounding.
+double squares_of_change(const Buffer<float>& after, const Doubles& before, int64_t begin,
+                         int64_t end) {
+  double sum = 0;
+  for (int64_t i = begin; i < end; ++i) {
+    const double change = after[i] - before[static_cast<size_t>(i)];
+    sum += change * change;
+  }
+  return sum;
+}
 
 void compare_adamw(const OptimizerUpdateTable& table, int64_t size, bool with_copy) {
   AdamWCase c(size);
   Doubles value = doubles(c.value), first = doubles(c.first), second = doubles(c.second);
+  const Doubles before = value;
   const AdamWUpdate in = c.arguments(with_copy);
   for (size_t i = 0; i < value.size(); ++i) {
     const double g = in.gradient[i] * in.gradient_scale;
@@ -85,6 +99,8 @@ void compare_adamw(const OptimizerUpdateTable& table, int64_t size, bool with_co
   expect_near(c.first, first, "first");
   expect_near(c.second, second, "second");
   if (with_copy) expect_rounded_copy(c.compute, c.value);
+  const double squares = squares_of_change(c.value, before, 0, size);
+  EXPECT_NEAR(c.change_squares, squares, 1e-4 * squares);
 }
 
 TEST(AdamWUpdate, EqualsNaiveLoops) {
@@ -111,7 +127,8 @@ struct AdafactorCase {
         rows(factored ? s.matrices * s.rows : gradient.size()),
         columns(s.matrices * s.columns),
         moment(gradient.size()),
-        compute(gradient.size()) {
+        compute(gradient.size()),
+        change_squares(static_cast<size_t>(s.matrices)) {
     fill_random(gradient, 1);
     fill_random(value, 2, 0.3f);
     fill_absolute(rows, 3);
@@ -134,12 +151,14 @@ struct AdafactorCase {
             scale_parameter,
             0.1,
             0.05,
-            0.9};
+            0.9,
+            change_squares.data()};
   }
   Shape shape;
   bool factored;
   Buffer<float> gradient, value, rows, columns, moment;
   Buffer<Bf16> compute;
+  Doubles change_squares;  // [matrices]
 };
 
 double root_mean_square(const double* x, int64_t count) {
@@ -201,6 +220,7 @@ void compare_adafactor(const OptimizerUpdateTable& table, const Shape& shape, bo
   AdafactorCase c(shape, factored);
   Doubles value = doubles(c.value), rows = doubles(c.rows), columns = doubles(c.columns),
           moment = doubles(c.moment);
+  const Doubles before = value;
   const AdafactorUpdate in = c.arguments(variant, variant, with_momentum);
   naive_adafactor(in, factored, value, rows, columns, moment);
   table.adafactor(&in, 1);
@@ -209,6 +229,11 @@ void compare_adafactor(const OptimizerUpdateTable& table, const Shape& shape, bo
   expect_near(c.columns, columns, "columns");
   expect_near(c.moment, moment, "moment");
   if (variant) expect_rounded_copy(c.compute, c.value);
+  const int64_t numel = shape.rows * shape.columns;
+  for (int64_t m = 0; m < shape.matrices; ++m) {
+    const double squares = squares_of_change(c.value, before, m * numel, (m + 1) * numel);
+    EXPECT_NEAR(c.change_squares[static_cast<size_t>(m)], squares, 1e-4 * squares) << m;
+  }
 }
 
 TEST(AdafactorUpdate, EqualsNaiveLoops) {
@@ -258,6 +283,7 @@ TEST(OptimizerUpdate, SameBitsForAnyNumberOfThreads) {
   };
   const auto one = adamw(1), three = adamw(3);
   for (int64_t i = 0; i < one->value.size(); ++i) ASSERT_EQ(one->value[i], three->value[i]);
+  ASSERT_EQ(one->change_squares, three->change_squares);
   // Whole matrices go to a thread each; one that is large is cut by rows.
   for (const Shape& shape : {Shape{1, 700, 130}, Shape{6, 260, 130}, Shape{1, 4100, 130}}) {
     for (const bool factored : {true, false}) {
@@ -272,6 +298,7 @@ TEST(OptimizerUpdate, SameBitsForAnyNumberOfThreads) {
         ASSERT_EQ(first->value[i], second->value[i]);
       }
       for (int64_t i = 0; i < first->rows.size(); ++i) ASSERT_EQ(first->rows[i], second->rows[i]);
+      ASSERT_EQ(first->change_squares, second->change_squares);
     }
   }
 }
