@@ -10,6 +10,9 @@ void DataConfig::list_fields(FieldList& fields) {
                  "encoder tokens per sequence; the target length follows from span corruption");
   fields.number("noise_density", &noise_density, 0.001, 0.9, "share of tokens that spans hide");
   fields.number("mean_span_length", &mean_span_length, 1, 1000, "tokens of a hidden span, mean");
+  fields.choice("on_damage", &on_damage, {"stop", "skip"},
+                "where a piece of prepared data does not have its checksum: end with an error, or "
+                "take other sequences instead of those that lie in it");
   fields.integer("loader_threads", &loader_threads, 1, 256,
                  "threads that make batches ahead of the training step");
 }

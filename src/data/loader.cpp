@@ -28,8 +28,9 @@ void Loader::produce(uint64_t first_step, Queue& queue) const {
   for (uint64_t step = first_step;; step += static_cast<uint64_t>(options_.threads)) {
     Item item;
     try {
-      const uint64_t first = step * static_cast<uint64_t>(options_.batch_sequences) +
-                             static_cast<uint64_t>(options_.first_row);
+      const uint64_t first =
+          options_.skipped.nth(step) * static_cast<uint64_t>(options_.batch_sequences) +
+          static_cast<uint64_t>(options_.first_row);
       item.batch = stream_.batch(first, options_.num_rows);
     } catch (...) {
       item.error = std::current_exception();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/threads.h"
+#include "data/skipped_batches.h"
 #include "data/streams.h"
 #include "data/token_batch.h"
 
@@ -18,6 +19,7 @@ struct LoaderOptions {
   int64_t first_row = 0;         // this rank's rows of the global batch: [first_row,
   int64_t num_rows = 0;          //  first_row + num_rows); num_rows 0: all from first_row on
   uint64_t first_step = 0;       // where to begin: seeking costs nothing
+  SkippedBatches skipped;        // left out: step s has the s-th batch of the others
   int64_t threads = 1;           // the batches and their order are the same for any number
   int64_t batches_ahead = 2;     // of each thread
 };

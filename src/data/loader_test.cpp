@@ -56,6 +56,22 @@ TEST_F(LoaderTest, GoesOnAtAnyStep) {
   EXPECT_EQ(loader.step(), 1000006u);
 }
 
+TEST_F(LoaderTest, BatchesMayBeLeftOut) {
+  options_.skipped.add(2, 5);
+  options_.skipped.add(7, 8);
+  for (const uint64_t first_step : {0, 3}) {
+    options_.first_step = first_step;
+    options_.threads = 3;
+    Loader loader(*stream_, options_);
+    const uint64_t others[] = {0, 1, 5, 6, 8, 9};
+    for (uint64_t step = first_step; step < 6; ++step) {
+      const TokenBatch batch = loader.next();
+      EXPECT_EQ(batch.first_sequence, static_cast<int64_t>(others[step] * 8));
+      EXPECT_EQ(batch.inputs, stream_->batch(others[step] * 8, 8).inputs);
+    }
+  }
+}
+
 TEST_F(LoaderTest, RanksTakeTheirRows) {
   options_.first_row = 2;
   options_.num_rows = 3;

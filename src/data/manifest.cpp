@@ -1,11 +1,13 @@
 #include "data/manifest.h"
 
 #include <limits>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/hash.h"
 
 namespace switchyard {
 namespace {
@@ -30,6 +32,26 @@ uint64_t read_count(const json& object, const char* key, uint64_t most, const st
   require(value.is_number_unsigned() && value.get<uint64_t>() <= most,
           format("{} is not a whole number from 0 to {}", key, most), path);
   return value.get<uint64_t>();
+}
+
+// The end of a description is its checksum, of every byte before it.
+std::string checksum_tail(std::string_view body) {
+  return format(",\n  \"checksum\": \"{}\"\n}}\n", to_hex(hash64(body)));
+}
+
+void check_checksum(std::string_view text, const std::string& path) {
+  const size_t length = checksum_tail("").size();
+  require(text.size() > length, "no checksum", path);
+  const std::string_view body = text.substr(0, text.size() - length);
+  require(text.substr(body.size()) == checksum_tail(body), "wrong checksum", path);
+}
+
+PieceSums piece_sums_of(const json& object, const std::string& path) {
+  PieceSums sums;
+  sums.bytes = read_count(object, "bytes", uint64_t{1} << 40, path);
+  require(sums.bytes > 0, "pieces of no bytes", path);
+  object.at("hash").get_to(sums.hash);
+  return sums;
 }
 
 Manifest parse_manifest(const json& object, const std::string& path) {
@@ -63,6 +85,7 @@ Manifest parse_manifest(const json& object, const std::string& path) {
   }
   require(tokens == manifest.tokens && documents == manifest.documents,
           "the shards do not add up to the totals", path);
+  if (object.contains("pieces")) manifest.pieces = piece_sums_of(object.at("pieces"), path);
   require(manifest.vocab_size > 0, "vocab_size is not positive", path);
   require(manifest.token_bytes == 4 || (manifest.token_bytes == 2 && manifest.vocab_size <= 65536),
           "token_bytes does not fit vocab_size", path);
@@ -80,7 +103,7 @@ std::string Manifest::to_json() const {
                           {"tokens_hash", shard.tokens_hash},
                           {"index_hash", shard.index_hash}});
   }
-  const nlohmann::ordered_json object = {
+  nlohmann::ordered_json object = {
       {"format", kFormatName},    {"version", kVersion},
       {"split", split},           {"validation_share", validation_share},
       {"split_seed", split_seed}, {"tokenizer_hash", tokenizer_hash},
@@ -88,7 +111,12 @@ std::string Manifest::to_json() const {
       {"tokens", tokens},         {"documents", documents},
       {"sources", sources},       {"read", read.to_json()},
       {"shards", shard_list}};
-  return object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  if (pieces) object["pieces"] = {{"bytes", pieces->bytes}, {"hash", pieces->hash}};
+  std::string text =
+      object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  if (!pieces) return text;
+  text.resize(text.size() - 3);  // the end of the object
+  return text + checksum_tail(text);
 }
 
 Manifest Manifest::from_json(const std::string& text, const std::string& path) {
@@ -101,6 +129,7 @@ Manifest Manifest::from_json(const std::string& text, const std::string& path) {
     throw usage_error(format("prepared data of version {}", version.get<int64_t>()), path,
                       format("this program reads version {}: prepare the data again", kVersion));
   }
+  if (object.contains("pieces") || object.contains("checksum")) check_checksum(text, path);
   try {
     return parse_manifest(object, path);
   } catch (const json::exception& error) {

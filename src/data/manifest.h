@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,14 @@ struct ShardEntry {
   std::string index_hash;
 };
 
+/// Where the checksums of pieces stand (data/piece_sums.h).
+struct PieceSums {
+  static constexpr const char* kFileName = "pieces.xxh3";
+
+  uint64_t bytes = 0;  // of a piece
+  std::string hash;    // XXH3 of the file
+};
+
 struct Manifest {
   static constexpr const char* kFileName = "dataset.json";
   static constexpr const char* kTokenizerName = "spiece.model";
@@ -34,7 +43,9 @@ struct Manifest {
   std::vector<std::string> sources;
   ReadCounts read;  // of all input, before the split
   std::vector<ShardEntry> shards;
+  std::optional<PieceSums> pieces;  // absent in data of earlier versions
 
+  /// With a checksum of itself where there are sums of pieces.
   std::string to_json() const;
   /// Checks everything the file can say about itself. `path` is for messages. Throws
   /// Error(kDamaged), or Error(kUsage) for a newer version.

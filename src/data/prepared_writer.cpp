@@ -38,6 +38,7 @@ void PreparedWriter::add_document(std::span<const int32_t> ids) {
   }
   shard_->tokens_file.write(bytes);
   shard_->tokens_hash.add(bytes);
+  pieces_.add(bytes);
   shard_->entry.tokens += ids.size();
   shard_->entry.documents += 1;
   manifest_.tokens += ids.size();
@@ -48,6 +49,7 @@ void PreparedWriter::add_document(std::span<const int32_t> ids) {
 void PreparedWriter::close_shard() {
   shard_->entry.tokens_hash = to_hex(shard_->tokens_hash.value());
   shard_->entry.index_hash = to_hex(shard_->index_hash.value());
+  pieces_.end_file();
   shard_->tokens_file.commit();
   shard_->index_file.commit();
   manifest_.shards.push_back(shard_->entry);
@@ -61,6 +63,11 @@ Manifest PreparedWriter::finish(Manifest description) {
   description.tokens = manifest_.tokens;
   description.documents = manifest_.documents;
   description.shards = std::move(manifest_.shards);
+  const auto sums = std::as_bytes(std::span(pieces_.sums()));
+  description.pieces = PieceSums{kPieceBytes, to_hex(hash64(sums))};
+  AtomicFileWriter file(folder_ + "/" + PieceSums::kFileName);
+  file.write(sums);
+  file.commit();
   write_file(folder_ + "/" + Manifest::kFileName, description.to_json());
   return description;
 }

@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "data/manifest.h"
+#include "data/piece_sums.h"
 
 namespace switchyard {
 
@@ -45,6 +46,7 @@ class PreparedWriter {
   uint64_t shard_tokens_;
   Manifest manifest_;
   std::unique_ptr<Shard> shard_;
+  PieceHasher pieces_;
   std::vector<uint16_t> narrow_;  // scratch of add_document
 };
 

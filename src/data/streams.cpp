@@ -43,6 +43,31 @@ void check_length(const PreparedData& data, const SpanLengths& lengths) {
       data.folder(), "prepare more text or lower data.input_length");
 }
 
+// `length` tokens from `begin` on, of a stream whose end goes on at its start.
+struct RingRange {
+  uint64_t begin, before_end, after_start;  // tokens up to the end, and from the start
+};
+
+RingRange ring_range(const PreparedData& data, uint64_t begin, uint64_t length) {
+  const uint64_t before_end = std::min(length, data.num_tokens() - begin);
+  return {begin, before_end, length - before_end};
+}
+
+bool is_sound(const PreparedData& data, const RingRange& range) {
+  return data.is_sound(range.begin, range.before_end) && data.is_sound(0, range.after_start);
+}
+
+// The first place from `index` on in the order of an epoch of `windows` whose window is sound: a
+// function of the files alone, so that any process takes the same.
+template <class IsSound>
+uint64_t first_sound(const PreparedData& data, uint64_t index, uint64_t windows, IsSound sound) {
+  for (uint64_t place = index; place < index + windows; ++place) {
+    if (sound(place)) return place;
+  }
+  throw damaged_error("no sequence is sound", data.folder(),
+                      "copy the prepared data again or make it anew");
+}
+
 TokenBatch empty_batch(const SpanLengths& lengths, uint64_t first, int64_t count) {
   TokenBatch batch;
   batch.input_length = lengths.inputs;
@@ -74,10 +99,17 @@ void SpanCorrupter::add_row(std::span<const int32_t> raw, uint64_t number,
 
 TrainingStream::TrainingStream(const DataConfig& config, uint64_t seed)
     : sources_(open_sources(config.train)),
+      skip_damage_(config.on_damage == "skip"),
       seed_(seed),
       corrupter_(config, sources_.front().vocab_size(), seed),
       mixture_(weights_of(config.train), seed) {
   for (const PreparedData& source : sources_) check_length(source, lengths());
+}
+
+uint64_t TrainingStream::damaged_pieces() const {
+  uint64_t pieces = 0;
+  for (const PreparedData& source : sources_) pieces += source.damaged_pieces();
+  return pieces;
 }
 
 uint64_t TrainingStream::sequences_per_epoch(size_t k) const {
@@ -89,15 +121,20 @@ void TrainingStream::copy_window(size_t source, uint64_t index, int32_t* raw) co
   const uint64_t windows = sequences_per_epoch(source);
   const uint64_t epoch = index / windows;
   const uint64_t source_seed = RandomStream(seed_, kRandomShuffle, source, ~uint64_t{0}).bits64(0);
-  const uint64_t window = permute_index(index % windows, windows, source_seed, epoch);
   const uint64_t shift =
       RandomStream(source_seed, kRandomShuffle, epoch, kEpochShift).below(0, data.num_tokens());
-  // The stream is a ring: the window over its end goes on at its start.
   const auto length = static_cast<uint64_t>(lengths().raw);
-  const uint64_t begin = (shift + window * length) % data.num_tokens();
-  const uint64_t before_end = std::min(length, data.num_tokens() - begin);
-  data.copy(begin, before_end, raw);
-  data.copy(0, length - before_end, raw + before_end);
+  const auto window_at = [&](uint64_t place) {
+    const uint64_t window = permute_index(place % windows, windows, source_seed, epoch);
+    return ring_range(data, (shift + window * length) % data.num_tokens(), length);
+  };
+  RingRange range = window_at(index);
+  if (skip_damage_) {
+    range = window_at(first_sound(
+        data, index, windows, [&](uint64_t place) { return is_sound(data, window_at(place)); }));
+  }
+  data.copy(range.begin, range.before_end, raw);
+  data.copy(0, range.after_start, raw + range.before_end);
 }
 
 TokenBatch TrainingStream::batch(uint64_t first, int64_t count) const {
@@ -113,10 +150,23 @@ TokenBatch TrainingStream::batch(uint64_t first, int64_t count) const {
 
 EvaluationStream::EvaluationStream(const DataConfig& config, const std::string& folder,
                                    uint64_t max_sequences)
-    : data_(folder), corrupter_(config, data_.vocab_size(), kEvaluationSeed) {
+    : data_(folder),
+      skip_damage_(config.on_damage == "skip"),
+      corrupter_(config, data_.vocab_size(), kEvaluationSeed) {
   check_length(data_, lengths());
   num_windows_ = data_.num_tokens() / static_cast<uint64_t>(lengths().raw);
   num_sequences_ = max_sequences == 0 ? num_windows_ : std::min(max_sequences, num_windows_);
+}
+
+uint64_t EvaluationStream::window_of(uint64_t sequence) const {
+  const auto length = static_cast<uint64_t>(lengths().raw);
+  const auto window_at = [&](uint64_t place) {
+    return permute_index(place % num_windows_, num_windows_, kEvaluationSeed, 0);
+  };
+  if (!skip_damage_) return window_at(sequence);
+  return window_at(first_sound(data_, sequence, num_windows_, [&](uint64_t place) {
+    return data_.is_sound(window_at(place) * length, length);
+  }));
 }
 
 TokenBatch EvaluationStream::batch(uint64_t first, int64_t count) const {
@@ -125,7 +175,7 @@ TokenBatch EvaluationStream::batch(uint64_t first, int64_t count) const {
   const auto length = static_cast<uint64_t>(lengths().raw);
   std::vector<int32_t> raw(length);
   for (uint64_t i = first; i < end; ++i) {
-    const uint64_t window = permute_index(i, num_windows_, kEvaluationSeed, 0);
+    const uint64_t window = window_of(i);
     data_.copy(window * length, length, raw.data());
     corrupter_.add_row(raw, window, batch);
   }

@@ -34,7 +34,9 @@ class SpanCorrupter {
 
 /// Training sequences without end. Each epoch cuts every source's whole stream into windows, from
 /// a start that changes by epoch, and visits them in an order of its own; documents follow one
-/// another without a mark (T5's recipe). All const functions are thread-safe.
+/// another without a mark (T5's recipe). With on_damage = "skip" a sequence that lies in a damaged
+/// piece gives its place to the next sound one in the order of the epoch. All const functions are
+/// thread-safe.
 class TrainingStream {
  public:
   /// Opens config.train. Throws Error(kUsage) if there is none, if sources differ in tokenizer, or
@@ -49,6 +51,8 @@ class TrainingStream {
   const std::string& tokenizer_hash() const { return sources_.front().tokenizer_hash(); }
   std::string tokenizer_path() const { return sources_.front().tokenizer_path(); }
   const std::vector<PreparedData>& sources() const { return sources_; }
+  /// Pieces of the sources that turned out to be damaged so far.
+  uint64_t damaged_pieces() const;
   /// Sequences in one pass over source k.
   uint64_t sequences_per_epoch(size_t k) const;
 
@@ -56,6 +60,7 @@ class TrainingStream {
   void copy_window(size_t source, uint64_t index, int32_t* raw) const;
 
   std::vector<PreparedData> sources_;
+  bool skip_damage_;
   uint64_t seed_;
   SpanCorrupter corrupter_;
   MixtureSchedule mixture_;
@@ -63,7 +68,7 @@ class TrainingStream {
 
 /// Held-out sequences: always the same ones with the same masks, in the same order, whatever the
 /// training seed. The first N are spread over the whole data, so that a short evaluation is a fair
-/// sample of a long one. All const functions are thread-safe.
+/// sample of a long one. on_damage as in training. All const functions are thread-safe.
 class EvaluationStream {
  public:
   /// `folder`: prepared data. `max_sequences`: 0 for all. Throws Error(kUsage) if the data does not
@@ -81,7 +86,10 @@ class EvaluationStream {
   const PreparedData& data() const { return data_; }
 
  private:
+  uint64_t window_of(uint64_t sequence) const;
+
   PreparedData data_;
+  bool skip_damage_;
   SpanCorrupter corrupter_;
   uint64_t num_windows_ = 0, num_sequences_ = 0;
 };

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <map>
 #include <numeric>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -80,6 +81,33 @@ inline Manifest write_prepared(const std::string& folder,
   manifest.split = "train";
   manifest.tokenizer_hash = to_hex(hash64(std::string_view(tokenizer)));
   return writer.finish(manifest);
+}
+
+/// Makes the checksums of prepared data fit what its token files now hold.
+inline void reseal(const std::string& folder) {
+  const std::string path = folder + "/" + Manifest::kFileName;
+  Manifest manifest = Manifest::from_json(read_file(path), path);
+  PieceHasher pieces;
+  for (ShardEntry& shard : manifest.shards) {
+    const std::string tokens = read_file(folder + "/" + shard.name + ".tokens");
+    shard.tokens_hash = to_hex(hash64(tokens));
+    shard.index_hash = to_hex(hash64(read_file(folder + "/" + shard.name + ".index")));
+    pieces.add(std::as_bytes(std::span(tokens)));
+    pieces.end_file();
+  }
+  const auto sums = std::as_bytes(std::span(pieces.sums()));
+  manifest.pieces->hash = to_hex(hash64(sums));
+  put_file(folder + "/" + PieceSums::kFileName,
+           {reinterpret_cast<const char*>(sums.data()), sums.size()});
+  put_file(path, manifest.to_json());
+}
+
+/// `text`, a changed dataset.json, with the checksum at its end made to fit.
+inline std::string with_checksum(std::string text) {
+  const size_t tail = text.rfind(",\n  \"checksum\"");
+  if (tail == std::string::npos) return text;
+  const std::string hash = to_hex(hash64(std::string_view(text).substr(0, tail)));
+  return text.replace(text.rfind('"') - hash.size(), hash.size(), hash);
 }
 
 /// Documents of `length` tokens that together count from 0 to `count` - 1.

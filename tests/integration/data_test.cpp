@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <set>
 #include <sstream>
@@ -16,6 +19,7 @@
 
 #include "base/files.h"
 #include "base/format.h"
+#include "base/random.h"
 #include "tests/integration/program.h"
 #include "tests/made_up_text.h"
 #include "tests/small_disk.h"
@@ -289,6 +293,62 @@ TEST_F(DataProgram, SignalsLeaveNothingBehind) {
   auto after = before;
   after.insert("out");
   EXPECT_EQ(names(), after);
+}
+
+/// Contents of all files below a folder, by relative path.
+std::map<std::string, std::string> files_below(const std::string& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file()) continue;
+    files[fs::relative(entry.path(), folder).string()] = read_file(entry.path());
+  }
+  return files;
+}
+
+// Killed at any moment `prepare` leaves its place as it was or holding all it should hold, and the
+// same command makes the same bytes. SWITCHYARD_KILLS sets how often (8).
+TEST_F(DataProgram, KilledPrepareIsDoneAgainToTheSameBytes) {
+  {
+    std::ofstream big(folder_ / "big.txt");
+    for (int i = 0; i < 15; ++i) big << read_file(text());
+  }
+  const Words command = prepare_command({"--input", folder_ / "big.txt", "--validation-share",
+                                         "0.1", "--shard-tokens", "20000", "--overwrite"});
+  ASSERT_EQ(run_program(prepare_command({"--input", text()})).exit_code, 0);
+  const auto before = files_below(folder_ / "out");
+  fs::rename(folder_ / "out", folder_ / "kept");
+  const auto start = std::chrono::steady_clock::now();
+  ASSERT_EQ(run_program(command).exit_code, 0);
+  const auto taken = std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::steady_clock::now() - start);
+  const auto wanted = files_below(folder_ / "out");
+  const char* kills = std::getenv("SWITCHYARD_KILLS");
+  const int count = kills ? std::atoi(kills) : 8;
+  int unfinished = 0;
+  for (int i = 0; i < count; ++i) {
+    // Over data that is there every second time: it is replaced as a whole.
+    fs::remove_all(folder_ / "out");
+    if (i % 2) fs::copy(folder_ / "kept", folder_ / "out", fs::copy_options::recursive);
+    {
+      Program program(command);
+      const auto share = RandomStream(1, kRandomTest).uniform(static_cast<uint64_t>(i));
+      ::usleep(static_cast<useconds_t>(share * static_cast<double>(taken.count())));
+      program.signal(SIGKILL);
+      program.wait();
+    }
+    if (i % 2 || fs::exists(folder_ / "out")) {
+      const auto there = files_below(folder_ / "out");
+      ASSERT_TRUE(there == wanted || (i % 2 && there == before)) << i;
+      unfinished += there == before;
+    } else {
+      ++unfinished;
+    }
+    if (i % 4) continue;  // often killed again before it is done once
+    ASSERT_EQ(run_program(command).exit_code, 0);
+    ASSERT_TRUE(files_below(folder_ / "out") == wanted) << i;
+    for (const std::string& name : names()) ASSERT_EQ(name.find(".tmp-"), std::string::npos);
+  }
+  EXPECT_GT(unfinished, count / 4) << "kills came too late to mean anything";
 }
 
 TEST_F(DataProgram, FullDiskLeavesNothing) {
