@@ -19,6 +19,9 @@ def numbers(line):
     for key, value in line.items():
         if isinstance(value, (int, float)) and key not in POSITION:
             yield f"{kind}/{key}", value
+    for block in line.get("blocks", []):
+        for key in ("gradient_norm", "update_norm"):
+            yield f"{kind}/block/{key}/{block['block']}", block[key]
     for layer in line.get("layers", []):
         for key, value in layer.items():
             if isinstance(value, (int, float)):

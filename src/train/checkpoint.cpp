@@ -29,6 +29,8 @@ json to_json(const TrainPosition& position) {
                  {"tokens", position.tokens},
                  {"seconds", position.seconds},
                  {"window", position.window.to_json()},
+                 {"health", position.health.to_json()},
+                 {"skipped_batches", position.skipped.ranges()},
                  {"data", position.data}};
   if (position.nlp) object["nlp"] = *position.nlp;
   return object;
@@ -49,6 +51,11 @@ TrainPosition position_of(const json& object, const std::string& directory) {
     position.seconds = object.at("seconds").get<double>();
     position.window = MetricsWindow::from_json(object.at("window"));
     position.data = object.at("data").get<std::string>();
+    if (object.contains("health")) position.health = HealthState::from_json(object["health"]);
+    for (const auto& [begin, end] :
+         object.value("skipped_batches", std::vector<SkippedBatches::Range>())) {
+      position.skipped.add(begin, end);
+    }
     if (object.contains("nlp")) position.nlp = object.at("nlp").get<double>();
     return position;
   } catch (const json::exception& error) {

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "checkpoint/tensor_files.h"
+#include "data/skipped_batches.h"
 #include "model/encoder_decoder.h"
+#include "train/health/state.h"
 #include "train/metrics_window.h"
 #include "train/optimizer.h"
 #include "train/state_snapshot.h"
@@ -18,11 +20,13 @@ namespace switchyard {
 
 /// Where a run stands, besides weights and the optimizer's state.
 struct TrainPosition {
-  int64_t step = 0;           // updates made
+  int64_t step = 0;           // steps made
   int64_t next_sequence = 0;  // of the training stream: the data position
   int64_t tokens = 0;         // input and target tokens seen
   double seconds = 0;         // of training steps; evaluation and saving excluded
   MetricsWindow window;       // since the last line of metrics
+  HealthState health;         // what the watch over the run remembers
+  SkippedBatches skipped;     // batches that roll backs left out
   std::string data;           // fingerprint of the training data
   std::optional<double> nlp;  // of an evaluation after this very step
 };

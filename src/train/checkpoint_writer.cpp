@@ -59,10 +59,16 @@ void CheckpointWriter::start(const std::string& directory, const TrainPosition& 
   const auto limit =
       static_cast<uint64_t>(copy_share_ * static_cast<double>(contents.total_bytes()));
   snapshot_ = std::make_unique<StateSnapshot>(contents.bytes, limit);
+  written_seconds_ = -1;
   job_ = std::async(std::launch::async,
                     [this, directory, contents = std::move(contents), then = std::move(then)] {
-                      write(directory, contents, options_, *snapshot_);
-                      if (then) then();
+                      double seconds = 0;
+                      {
+                        const StopWatch writing(seconds);
+                        write(directory, contents, options_, *snapshot_);
+                        if (then) then();
+                      }
+                      written_seconds_ = seconds;
                     });
 }
 
@@ -76,6 +82,11 @@ void CheckpointWriter::before_update() {
 void CheckpointWriter::finish() {
   const StopWatch watch(stall_seconds_);
   wait();
+}
+
+std::optional<double> CheckpointWriter::written_seconds() const {
+  const double seconds = written_seconds_;
+  return seconds >= 0 ? std::optional(seconds) : std::nullopt;
 }
 
 void CheckpointWriter::wait() {

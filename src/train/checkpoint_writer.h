@@ -1,9 +1,11 @@
 // Writes checkpoints in a thread of its own while training goes on.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "train/checkpoint.h"
@@ -36,6 +38,8 @@ class CheckpointWriter {
 
   /// Seconds for which training has waited in all calls so far, updates included.
   double stall_seconds() const { return stall_seconds_; }
+  /// What the checkpoint begun last took from then until it was on disk; nothing before that.
+  std::optional<double> written_seconds() const;
   /// Bytes copied for the checkpoint begun last.
   uint64_t copied_bytes() const { return snapshot_ ? snapshot_->copied_bytes() : 0; }
 
@@ -48,6 +52,7 @@ class CheckpointWriter {
   const CheckpointOptions options_;
   const double copy_share_;
   double stall_seconds_ = 0;
+  std::atomic<double> written_seconds_ = -1;
   std::unique_ptr<StateSnapshot> snapshot_;
   std::future<void> job_;  // after what it uses: it is waited for first
 };

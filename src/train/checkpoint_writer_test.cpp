@@ -80,6 +80,26 @@ TEST_F(CheckpointWriterTest, HoldsTheStateOfItsStart) {
   }
 }
 
+TEST_F(CheckpointWriterTest, KnowsHowLongTheLastOneTook) {
+  TinyTraining training;
+  CheckpointWriter writer(training.model(), training.optimizer(), options_, 1.0);
+  EXPECT_FALSE(writer.written_seconds());
+  const auto start = std::chrono::steady_clock::now();
+  {
+    const SlowDisk disk{std::chrono::milliseconds(3)};
+    writer.start(folder_ / "1", training.position());
+    writer.finish();
+  }
+  const std::chrono::duration<double> gone = std::chrono::steady_clock::now() - start;
+  ASSERT_TRUE(writer.written_seconds());
+  EXPECT_GE(*writer.written_seconds(), 0.003);
+  EXPECT_LE(*writer.written_seconds(), gone.count());
+  const FileFaults faults({FaultKind::kDiskFull, 3, "2"});
+  writer.start(folder_ / "2", training.position());
+  EXPECT_THROW(writer.finish(), Error);
+  EXPECT_FALSE(writer.written_seconds());
+}
+
 TEST_F(CheckpointWriterTest, OneAtATimeInOrder) {
   TinyTraining training;
   std::vector<int64_t> done;

@@ -31,6 +31,25 @@ RoutingStats routing_stats_of(const nlohmann::json& object) {
   return stats;
 }
 
+nlohmann::json exact_of(const BlockNorms& block) {
+  return {block.block, block.gradient, block.update};
+}
+
+BlockNorms block_norms_of(const nlohmann::json& array) {
+  return {array.at(0).get<std::string>(), array.at(1).get<double>(), array.at(2).get<double>()};
+}
+
+void accumulate(std::vector<BlockNorms>& into, const std::vector<BlockNorms>& from) {
+  if (into.empty()) {
+    into = from;
+    return;
+  }
+  for (size_t i = 0; i < into.size(); ++i) {
+    into[i].gradient += from[i].gradient;
+    into[i].update += from[i].update;
+  }
+}
+
 // Router health: the means over all routed tokens, then layer by layer.
 void add_routing(nlohmann::json& line, const std::vector<RoutingStats>& routing) {
   if (routing.empty()) return;
@@ -71,17 +90,22 @@ void MetricsWindow::add(const StepResult& result) {
   router_z_loss += result.router_z_loss;
   gradient_norm += result.gradient_norm;
   accumulate(routing, result.routing);
+  accumulate(blocks, result.blocks);
 }
 
 nlohmann::json MetricsWindow::to_json() const {
   nlohmann::json layers = nlohmann::json::array();
   for (const RoutingStats& stats : routing) layers.push_back(exact_of(stats));
+  nlohmann::json norms = nlohmann::json::array();
+  for (const BlockNorms& block : blocks) norms.push_back(exact_of(block));
   return {{"steps", steps},
+          {"skipped", skipped},
           {"cross_entropy", pair_of(cross_entropy)},
           {"logit_z", pair_of(logit_z)},
           {"correct", pair_of(correct)},
           {"sums", {loss, balance_loss, router_z_loss, gradient_norm, seconds, wait_seconds}},
-          {"routing", layers}};
+          {"routing", layers},
+          {"blocks", norms}};
 }
 
 MetricsWindow MetricsWindow::from_json(const nlohmann::json& object) {
@@ -97,21 +121,31 @@ MetricsWindow MetricsWindow::from_json(const nlohmann::json& object) {
   for (const nlohmann::json& layer : object.at("routing")) {
     window.routing.push_back(routing_stats_of(layer));
   }
+  // Checkpoints of earlier versions have none of these.
+  window.skipped = object.value("skipped", int64_t{0});
+  for (const nlohmann::json& block : object.value("blocks", nlohmann::json::array())) {
+    window.blocks.push_back(block_norms_of(block));
+  }
   return window;
 }
 
 nlohmann::json MetricsWindow::metrics() const {
-  const auto count = static_cast<double>(std::max<int64_t>(steps, 1));
-  nlohmann::json line = {{"nlp", -cross_entropy.mean()},
-                         {"accuracy", correct.mean()},
-                         {"loss", loss / count},
-                         {"gradient_norm", gradient_norm / count},
-                         {"logit_z", logit_z.mean()}};
+  if (steps == 0) return {{"skipped_updates", skipped}};  // nothing to take a mean of
+  const auto count = static_cast<double>(steps);
+  nlohmann::json line = {{"nlp", -cross_entropy.mean()}, {"accuracy", correct.mean()},
+                         {"loss", loss / count},         {"gradient_norm", gradient_norm / count},
+                         {"logit_z", logit_z.mean()},    {"skipped_updates", skipped}};
   if (!routing.empty()) {
     line["balance_loss"] = balance_loss / count;
     line["z_loss"] = router_z_loss / count;
   }
   add_routing(line, routing);
+  if (!blocks.empty()) line["blocks"] = nlohmann::json::array();
+  for (const BlockNorms& block : blocks) {
+    line["blocks"].push_back({{"block", block.block},
+                              {"gradient_norm", block.gradient / count},
+                              {"update_norm", block.update / count}});
+  }
   return line;
 }
 

@@ -14,12 +14,14 @@ namespace switchyard {
 /// Kept in checkpoints, so that a run that was cut off between two lines writes the same next line
 /// as one that was not.
 struct MetricsWindow {
-  int64_t steps = 0;
+  int64_t steps = 0;    // with an update: all sums but seconds are over these
+  int64_t skipped = 0;  // whose update was left out
   LossSum cross_entropy, logit_z, correct;
   // Sums over steps, means in a line.
   double loss = 0, balance_loss = 0, router_z_loss = 0, gradient_norm = 0;
   double seconds = 0, wait_seconds = 0;  // of the steps, and of it for the loader
   std::vector<RoutingStats> routing;
+  std::vector<BlockNorms> blocks;
 
   void add(const StepResult& result);
 

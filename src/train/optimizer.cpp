@@ -1,6 +1,7 @@
 #include "train/optimizer.h"
 
 #include <cmath>
+#include <numeric>
 
 #include "base/profile.h"
 #include "kernels/optimizer_update.h"
@@ -35,6 +36,10 @@ kernels::Bf16* compute_pointer(const Parameter& parameter) {
   return copied ? ops::write<kernels::Bf16>(parameter.compute()) : nullptr;
 }
 
+double squares_of_change(const Parameter& parameter, const at::Tensor& before) {
+  return (parameter.value().detach() - before).square().sum().to(at::kDouble).item<double>();
+}
+
 class AdamW : public Optimizer {
  public:
   AdamW(const OptimizerConfig& config, ParameterSet& parameters) : config_(config) {
@@ -47,10 +52,12 @@ class AdamW : public Optimizer {
 
   void update(double learning_rate, double gradient_scale) override {
     const ProfileScope profile("optimizer");
-    for (Slot& slot : slots_) {
+    change_squares_.assign(slots_.size(), 0.0);
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      const Slot& slot = slots_[i];
       if (!slot.parameter->gradient().defined()) continue;
       (has_kernel(*slot.parameter) ? fused : plain)(config_, slot, steps_done_, learning_rate,
-                                                    gradient_scale);
+                                                    gradient_scale, change_squares_[i]);
     }
   }
 
@@ -71,7 +78,7 @@ class AdamW : public Optimizer {
   };
 
   static void fused(const OptimizerConfig& config, const Slot& slot, int64_t step, double rate,
-                    double gradient_scale) {
+                    double gradient_scale, double& change_squares) {
     const Parameter& parameter = *slot.parameter;
     kernels::AdamWUpdate update{};
     update.gradient = ops::read<float>(parameter.gradient());
@@ -88,15 +95,18 @@ class AdamW : public Optimizer {
     update.epsilon = config.epsilon;
     update.rate = rate;
     update.decay = slot.decay;
+    update.change_squares = &change_squares;
     kernels::adamw_update(update);
   }
 
   static void plain(const OptimizerConfig& config, const Slot& slot, int64_t step, double rate,
-                    double gradient_scale) {
+                    double gradient_scale, double& change_squares) {
     Parameter& parameter = *slot.parameter;
+    const at::Tensor before = parameter.value().detach().clone();
     reference::adamw(config, parameter.value().detach(), parameter.gradient() * gradient_scale,
                      slot.first, slot.second, step, rate, slot.decay);
     parameter.refresh_compute();
+    change_squares = squares_of_change(parameter, before);
   }
 
   OptimizerConfig config_;
@@ -106,22 +116,36 @@ class AdamW : public Optimizer {
 class Adafactor : public Optimizer {
  public:
   Adafactor(const OptimizerConfig& config, ParameterSet& parameters) : config_(config) {
-    for (Parameter& parameter : parameters.all()) slots_.push_back(make_slot(parameter));
+    for (Parameter& parameter : parameters.all()) {
+      slots_.push_back(make_slot(parameter));
+      num_matrices_ += parameter.num_matrices();
+    }
   }
 
   void update(double learning_rate, double gradient_scale) override {
     const ProfileScope profile("optimizer");
     updates_.clear();
-    for (Slot& slot : slots_) {
-      if (!slot.parameter->gradient().defined()) continue;
-      if (has_kernel(*slot.parameter)) {
+    change_squares_.assign(slots_.size(), 0.0);
+    matrix_squares_.assign(static_cast<size_t>(num_matrices_), 0.0);
+    double* matrices = matrix_squares_.data();
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      const Slot& slot = slots_[i];
+      if (slot.parameter->gradient().defined() && has_kernel(*slot.parameter)) {
         updates_.push_back(
             kernel_update(config_, slot, steps_done_, learning_rate, gradient_scale));
-      } else {
-        plain(config_, slot, steps_done_, learning_rate, gradient_scale);
+        updates_.back().change_squares = matrices;
+      } else if (slot.parameter->gradient().defined()) {
+        change_squares_[i] = plain(config_, slot, steps_done_, learning_rate, gradient_scale);
       }
+      matrices += slot.parameter->num_matrices();
     }
     kernels::adafactor_update(updates_.data(), static_cast<int64_t>(updates_.size()));
+    matrices = matrix_squares_.data();
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      double* const end = matrices + slots_[i].parameter->num_matrices();
+      change_squares_[i] = std::accumulate(matrices, end, change_squares_[i]);
+      matrices = end;
+    }
   }
 
   std::vector<OptimizerTensor> state() override {
@@ -172,9 +196,10 @@ class Adafactor : public Optimizer {
     return update;
   }
 
-  static void plain(const OptimizerConfig& config, const Slot& slot, int64_t step, double rate,
-                    double gradient_scale) {
+  static double plain(const OptimizerConfig& config, const Slot& slot, int64_t step, double rate,
+                      double gradient_scale) {
     Parameter& parameter = *slot.parameter;
+    const at::Tensor before = parameter.value().detach().clone();
     const at::Tensor gradient = parameter.gradient() * gradient_scale;
     for (int64_t m = 0; m < parameter.num_matrices(); ++m) {
       reference::adafactor(
@@ -185,6 +210,7 @@ class Adafactor : public Optimizer {
           slot.decay);
     }
     parameter.refresh_compute();
+    return squares_of_change(parameter, before);
   }
 
   Slot make_slot(Parameter& parameter) const {
@@ -204,7 +230,9 @@ class Adafactor : public Optimizer {
 
   OptimizerConfig config_;
   std::vector<Slot> slots_;
+  int64_t num_matrices_ = 0;                       // of all parameters
   std::vector<kernels::AdafactorUpdate> updates_;  // of one step; kept for its memory
+  std::vector<double> matrix_squares_;             // change_squares_, matrix by matrix
 };
 
 }  // namespace
@@ -214,21 +242,31 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, Paramet
   return std::make_unique<Adafactor>(config, parameters);
 }
 
-double gradient_norm(const ParameterSet& parameters) {
+std::vector<double> gradient_squares(const ParameterSet& parameters) {
   const ProfileScope profile("gradient norm");
-  double sum = 0;
+  std::vector<double> squares;
+  squares.reserve(parameters.all().size());
   for (const Parameter& parameter : parameters.all()) {
     const at::Tensor gradient = parameter.gradient();
-    if (!gradient.defined()) continue;
-    if (const auto squares = parameter.gradient_squares()) {
-      sum += *squares;
-      continue;
+    if (!gradient.defined()) {
+      squares.push_back(0);
+    } else if (const auto counted = parameter.gradient_squares()) {
+      squares.push_back(*counted);
+    } else {
+      squares.push_back(has_kernel(parameter)
+                            ? kernels::sum_of_squares(ops::read<float>(gradient), gradient.numel())
+                            : gradient.square().sum().to(at::kDouble).item<double>());
     }
-    sum += has_kernel(parameter)
-               ? kernels::sum_of_squares(ops::read<float>(gradient), gradient.numel())
-               : gradient.square().sum().to(at::kDouble).item<double>();
   }
-  return std::sqrt(sum);
+  return squares;
+}
+
+double gradient_norm(const ParameterSet& parameters) {
+  return gradient_norm(gradient_squares(parameters));
+}
+
+double gradient_norm(const std::vector<double>& squares) {
+  return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
 }
 
 double clip_factor(double norm, double clip_norm) {

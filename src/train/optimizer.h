@@ -36,6 +36,10 @@ class Optimizer {
   /// throws, there is no update.
   void set_before_update(std::function<void()> call) { before_update_ = std::move(call); }
 
+  /// Sum of squares of what the last step changed in each parameter, in the order of the set; 0 of
+  /// one without a gradient.
+  const std::vector<double>& change_squares() const { return change_squares_; }
+
   /// Everything but steps_done() that the next step depends on, in a fixed order.
   virtual std::vector<OptimizerTensor> state() = 0;
   /// Updates made so far; decides bias correction and decay.
@@ -47,6 +51,7 @@ class Optimizer {
   virtual void update(double learning_rate, double gradient_scale) = 0;
 
   int64_t steps_done_ = 0;
+  std::vector<double> change_squares_;
 
  private:
   std::function<void()> before_update_;
@@ -55,8 +60,15 @@ class Optimizer {
 /// `parameters` must outlive the optimizer. The state is allocated here, zeros.
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, ParameterSet& parameters);
 
+/// Sum of squares of each parameter's gradient, in double, in the order of the set; 0 of one
+/// without. Not finite where an element is not. Costs a pass over memory only for gradients whose
+/// op did not count along.
+std::vector<double> gradient_squares(const ParameterSet& parameters);
+
 /// Euclidean norm over all gradients, summed in double.
 double gradient_norm(const ParameterSet& parameters);
+/// The same from gradient_squares().
+double gradient_norm(const std::vector<double>& squares);
 
 /// Factor that brings a gradient of norm `norm` to at most `clip_norm` (0: no limit).
 double clip_factor(double norm, double clip_norm);

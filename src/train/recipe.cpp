@@ -1,9 +1,5 @@
 #include "train/recipe.h"
 
-#include <algorithm>
-#include <array>
-#include <string_view>
-
 #include "base/error.h"
 #include "base/format.h"
 #include "base/log.h"
@@ -14,24 +10,6 @@ namespace {
 
 constexpr int64_t kMaxSteps = int64_t{1} << 40;
 constexpr int64_t kMaxSequences = int64_t{1} << 30;
-
-// Keys that a run may change when it goes on.
-constexpr std::array<std::string_view, 16> kFreeKeys = {"data.validation",
-                                                        "data.loader_threads",
-                                                        "train.steps",
-                                                        "train.log_every",
-                                                        "train.evaluate_every",
-                                                        "train.evaluate_sequences",
-                                                        "train.checkpoint_every",
-                                                        "train.keep_checkpoints",
-                                                        "train.max_minutes",
-                                                        "train.tensorboard",
-                                                        "train.micro_batch_sequences",
-                                                        "train.recompute",
-                                                        "train.keep_every",
-                                                        "train.keep_best",
-                                                        "train.checkpoint_copy_share",
-                                                        "train.checkpoint_shard_gb"};
 
 void set_all(FieldList& fields, const std::vector<std::string>& assignments) {
   for (const std::string& assignment : assignments) fields.set(assignment);
@@ -165,6 +143,7 @@ void Recipe::list_fields(FieldList& fields) {
   fields.section("objective", objective);
   fields.section("optimizer", optimizer);
   fields.section("train", train);
+  fields.section("health", health);
   fields.section("mesh", mesh);
 }
 
@@ -202,22 +181,6 @@ Recipe load_recipe(const std::string& path, const std::vector<std::string>& over
   set_all(fields, overrides);
   recipe.validate(path.empty() ? "recipe" : path);
   return recipe;
-}
-
-std::vector<RecipeDifference> run_differences(const Recipe& ours, const Recipe& theirs) {
-  Recipe a = ours, b = theirs;
-  FieldList fields_a, fields_b;
-  a.list_fields(fields_a);
-  b.list_fields(fields_b);
-  std::vector<RecipeDifference> differences;
-  for (size_t i = 0; i < fields_a.fields().size(); ++i) {
-    const std::string& key = fields_a.fields()[i].key;
-    if (std::find(kFreeKeys.begin(), kFreeKeys.end(), key) != kFreeKeys.end()) continue;
-    const std::string left = fields_a.fields()[i].to_toml();
-    const std::string right = fields_b.fields()[i].to_toml();
-    if (left != right) differences.push_back({key, left, right});
-  }
-  return differences;
 }
 
 }  // namespace switchyard

@@ -10,6 +10,7 @@
 #include "base/field_list.h"
 #include "data/config.h"
 #include "model/config.h"
+#include "train/health/config.h"
 
 namespace switchyard {
 
@@ -88,6 +89,7 @@ struct Recipe {
   ObjectiveConfig objective;
   OptimizerConfig optimizer;
   TrainConfig train;
+  HealthConfig health;
   MeshConfig mesh;
 
   void list_fields(FieldList& fields);
@@ -103,13 +105,5 @@ struct Recipe {
 /// Reads the recipe at `path` ("": defaults), applies `overrides` ("section.key=value") in order
 /// and validates the result. Throws Error(kUsage) naming file, line, key and the nearest known key.
 Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides = {});
-
-/// A key whose values differ between two recipes, as they stand in TOML.
-struct RecipeDifference {
-  std::string key, ours, theirs;
-};
-/// Keys that make `ours` and `theirs` two different runs: all but how long it runs, how often it
-/// reports and saves, what it evaluates on, how it splits a batch and what backward computes again.
-std::vector<RecipeDifference> run_differences(const Recipe& ours, const Recipe& theirs);
 
 }  // namespace switchyard

@@ -13,7 +13,6 @@
 namespace switchyard {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 class RecipeFile : public testing::Test {
@@ -109,18 +108,6 @@ TEST_F(RecipeFile, WarnsOfAttentionExpertsInBfloat16) {
   EXPECT_THAT(warning("linear", "bf16-selective"), HasSubstr("train.precision"));
   EXPECT_EQ(warning("linear", "fp32"), "");
   EXPECT_EQ(warning("none", "bf16-selective"), "");
-}
-
-TEST_F(RecipeFile, DifferencesThatMakeAnotherRun) {
-  const Recipe a = load("");
-  Recipe b = load("", {"train.steps=9000", "train.log_every=3", "data.validation=elsewhere",
-                       "train.recompute=true"});
-  EXPECT_TRUE(run_differences(a, b).empty());
-  b.train.seed = 2;
-  b.model.moe.num_experts = 16;
-  std::vector<std::string> keys;
-  for (const RecipeDifference& difference : run_differences(a, b)) keys.push_back(difference.key);
-  EXPECT_THAT(keys, ElementsAre("model.moe.num_experts", "train.seed"));
 }
 
 }  // namespace

@@ -160,9 +160,11 @@ void RunDirectory::lock() {
   if (reason != ENOLCK && reason != ENOTSUP) throw system_failure("cannot lock", file, reason);
 }
 
-void RunDirectory::check_same_run(const Recipe& recipe) const {
+void RunDirectory::check_same_run(const Recipe& recipe) {
   if (!fs::exists(path_ + kRecipe)) return;
-  const auto differences = run_differences(recipe, load_recipe(path_ + kRecipe));
+  const Recipe as_run = load_recipe(path_ + kRecipe);
+  changes_ = recipe_differences(recipe, as_run);
+  const auto differences = run_differences(recipe, as_run);
   if (differences.empty()) return;
   throw usage_error(format("the run directory holds another run: {}", describe(differences)), path_,
                     "use its recipe to go on with it, or give another --run-dir");

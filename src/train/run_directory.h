@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "train/recipe.h"
+#include "train/recipe_changes.h"
 #include "train/retention.h"
 
 namespace switchyard {
@@ -36,13 +37,16 @@ class RunDirectory {
   /// writes them again.
   void cut_metrics(int64_t step) const;
   void write_recipe(const Recipe& recipe) const;
+  /// What the recipe changes of the run that was there, all of it allowed; empty for a new run.
+  const std::vector<RecipeDifference>& changes() const { return changes_; }
 
  private:
   void lock();
   void remove_leftovers() const;
-  void check_same_run(const Recipe& recipe) const;
+  void check_same_run(const Recipe& recipe);
 
   std::string path_;
+  std::vector<RecipeDifference> changes_;
   int lock_fd_ = -1;
 };
 

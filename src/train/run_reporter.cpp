@@ -1,5 +1,8 @@
 #include "train/run_reporter.h"
 
+#include <cmath>
+#include <string_view>
+
 #include <nlohmann/json.hpp>
 
 #include "base/format.h"
@@ -23,8 +26,13 @@ void write_events(TensorBoardWriter& writer, const std::string& kind, int64_t st
   for (const auto& [key, value] : values.items()) {
     if (value.is_number()) writer.scalar(kind + "/" + key, step, value.get<double>());
   }
-  if (!values.contains("layers")) return;
-  for (const nlohmann::json& layer : values["layers"]) {
+  for (const nlohmann::json& block : values.value("blocks", nlohmann::json::array())) {
+    const std::string name = block["block"].get<std::string>();
+    for (const char* key : {"gradient_norm", "update_norm"}) {
+      writer.scalar(format("{}/block/{}/{}", kind, key, name), step, block[key].get<double>());
+    }
+  }
+  for (const nlohmann::json& layer : values.value("layers", nlohmann::json::array())) {
     const std::string name = layer["layer"].get<std::string>();
     for (const auto& [key, value] : layer.items()) {
       const std::string tag = format("{}/router/{}/{}", kind, key, name);
@@ -57,7 +65,8 @@ void RunReporter::write(const TrainPosition& position, const char* kind,
                                  {"seconds", position.seconds}};
   for (const auto& [key, value] : values.items()) line[key] = value;
   metrics_.write(line);
-  if (tensorboard_) write_events(*tensorboard_, kind, position.step, values);
+  const bool event = kind == std::string_view("event");
+  if (tensorboard_ && !event) write_events(*tensorboard_, kind, position.step, values);
 }
 
 void RunReporter::train(const TrainPosition& position, double learning_rate,
@@ -76,7 +85,7 @@ void RunReporter::train(const TrainPosition& position, double learning_rate,
   if (line_.visible() || (now - last_log_ < kLogPause && position.step != total_steps_)) return;
   last_log_ = now;
   log_info("step {}/{}  loss {:.4f}  {}  left {}", position.step, total_steps_,
-           values["loss"].get<double>(), describe(throughput),
+           values.value("loss", std::nan("")), describe(throughput),
            format_duration(seconds_left(position)));
 }
 
@@ -88,8 +97,10 @@ void RunReporter::evaluation(const TrainPosition& position, const EvaluationResu
            format_duration(result.seconds));
 }
 
-void RunReporter::event(const TrainPosition& position, const std::string& name) {
-  write(position, "event", {{"event", name}});
+void RunReporter::event(const TrainPosition& position, const std::string& name,
+                        nlohmann::json values) {
+  values["event"] = name;
+  write(position, "event", values);
 }
 
 double RunReporter::seconds_left(const TrainPosition& position) const {

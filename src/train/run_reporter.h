@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 
 #include "base/progress.h"
 #include "train/checkpoint.h"
@@ -32,8 +32,9 @@ class RunReporter {
   void train(const TrainPosition& position, double learning_rate, const Throughput& throughput);
   /// An `eval` line.
   void evaluation(const TrainPosition& position, const EvaluationResult& result);
-  /// An `event` line: "started", "continued", "stopped", ...
-  void event(const TrainPosition& position, const std::string& name);
+  /// An `event` line: "started", "continued", "stopped", ..., with what else is to be said of it.
+  void event(const TrainPosition& position, const std::string& name,
+             nlohmann::json values = nlohmann::json::object());
   /// Redraws the terminal's line after a step.
   void progress(const TrainPosition& position, double loss);
   void show(const std::string& text) { line_.show(text); }

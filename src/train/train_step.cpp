@@ -56,8 +56,8 @@ double total_loss(const StepResult& result, double logit_z_loss) {
          result.router_z_loss;
 }
 
-StepResult train_step(EncoderDecoder& model, Optimizer& optimizer, const Batch& batch,
-                      const Recipe& recipe, int64_t step) {
+StepResult compute_gradients(EncoderDecoder& model, const Batch& batch, const Recipe& recipe,
+                             int64_t step) {
   ForwardOptions options;
   options.training = true;
   options.seed = static_cast<uint64_t>(recipe.train.seed);
@@ -78,13 +78,26 @@ StepResult train_step(EncoderDecoder& model, Optimizer& optimizer, const Batch& 
   }
 
   result.loss = total_loss(result, options.logit_z_loss);
-  result.gradient_norm = gradient_norm(model.parameters());
-  check_finite(result.loss, "loss", step);
-  check_finite(result.gradient_norm, "gradient norm", step);
+  result.gradient_squares = gradient_squares(model.parameters());
+  result.gradient_norm = gradient_norm(result.gradient_squares);
+  return result;
+}
 
+void apply_update(EncoderDecoder& model, Optimizer& optimizer, const Recipe& recipe, int64_t step,
+                  StepResult& result) {
   result.learning_rate = learning_rate_at(recipe.optimizer, step, recipe.train.steps);
   optimizer.step(result.learning_rate,
                  clip_factor(result.gradient_norm, recipe.optimizer.clip_norm));
+  result.blocks =
+      block_norms(model.parameters(), result.gradient_squares, optimizer.change_squares());
+}
+
+StepResult train_step(EncoderDecoder& model, Optimizer& optimizer, const Batch& batch,
+                      const Recipe& recipe, int64_t step) {
+  StepResult result = compute_gradients(model, batch, recipe, step);
+  check_finite(result.loss, "loss", step);
+  check_finite(result.gradient_norm, "gradient norm", step);
+  apply_update(model, optimizer, recipe, step, result);
   return result;
 }
 

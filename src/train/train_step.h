@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/encoder_decoder.h"
+#include "train/block_norms.h"
 #include "train/optimizer.h"
 #include "train/recipe.h"
 
@@ -20,8 +21,10 @@ struct StepResult {
   double router_z_loss = 0;  // with its factor, summed over layers
   double loss = 0;           // what was minimized
   double gradient_norm = 0;  // before clipping
-  double learning_rate = 0;
+  double learning_rate = 0;  // of the update; 0 if none was made
   std::vector<RoutingStats> routing;
+  std::vector<double> gradient_squares;  // by parameter
+  std::vector<BlockNorms> blocks;        // of the update; empty if none was made
 };
 
 /// Rows [begin, end) of a batch, sharing its memory.
@@ -31,9 +34,17 @@ Batch slice_batch(const Batch& batch, int64_t begin, int64_t end);
 /// losses (already times their factors).
 double total_loss(const StepResult& result, double logit_z_loss);
 
-/// Step `step` (1 = the first) on `batch`, which starts the global batch. Gradients are left in the
-/// parameters until the next step. Any split into micro-batches gives the same gradient.
-/// Throws Error(kRuntime) before the update if the loss or the gradient is not finite.
+/// The first half of step `step` (1 = the first) on `batch`, which starts the global batch:
+/// everything but the update. Gradients are left in the parameters until the next step. Any split
+/// into micro-batches gives the same gradient.
+StepResult compute_gradients(EncoderDecoder& model, const Batch& batch, const Recipe& recipe,
+                             int64_t step);
+
+/// The second half: one update from the gradients, and the parts of `result` that tell of it.
+void apply_update(EncoderDecoder& model, Optimizer& optimizer, const Recipe& recipe, int64_t step,
+                  StepResult& result);
+
+/// Both. Throws Error(kRuntime) before the update if the loss or the gradient is not finite.
 StepResult train_step(EncoderDecoder& model, Optimizer& optimizer, const Batch& batch,
                       const Recipe& recipe, int64_t step);
 

@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <vector>
@@ -19,8 +20,12 @@
 #include "train/batches.h"
 #include "train/checkpoint_writer.h"
 #include "train/gemm_rate.h"
+#include "train/health/culprit.h"
+#include "train/health/health_monitor.h"
+#include "train/health/roll_backs.h"
 #include "train/run_directory.h"
 #include "train/run_reporter.h"
+#include "train/time_limit.h"
 #include "train/train_step.h"
 
 namespace switchyard {
@@ -65,6 +70,12 @@ CheckpointOptions checkpoint_options(const TrainConfig& config, const TrainingSt
   return {static_cast<uint64_t>(config.checkpoint_shard_gb * 1e9), stream.tokenizer_path()};
 }
 
+// Weights and two moments, to a slow disk: until the first checkpoint has been timed.
+double guessed_save_seconds(const Recipe& recipe) {
+  constexpr double kBytesPerParameter = 12, kBytesPerSecond = 1e8;
+  return static_cast<double>(count_parameters(recipe.model)) * kBytesPerParameter / kBytesPerSecond;
+}
+
 bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 class Trainer {
@@ -72,32 +83,40 @@ class Trainer {
   Trainer(const Recipe& recipe, const TrainOptions& options)
       : recipe_(recipe),
         options_(options),
+        time_limit_(recipe.train.max_minutes, guessed_save_seconds(recipe)),
         stream_(open_training(recipe)),
         validation_(open_validation(recipe, stream_)),
         run_(options.run_directory, recipe),
         model_(recipe.model, parse_precision(recipe.train.precision)),
         optimizer_(make_optimizer(recipe.optimizer, model_.parameters())),
         saver_(model_, *optimizer_, checkpoint_options(recipe.train, stream_),
-               recipe.train.checkpoint_copy_share) {}
+               recipe.train.checkpoint_copy_share),
+        health_(recipe.health) {}
 
   TrainSummary run();
 
  private:
   void start();
+  void log_changes() const;
   bool restore();
-  void loop(Loader& loader);
-  void step(Loader& loader);
+  void open_loader();
+  void loop();
+  bool step();
+  void report(const Verdict& verdict, int64_t step);
+  void roll_back(const Verdict& verdict);
+  std::optional<TrainPosition> restore_before(int64_t step);
   void log();
   void evaluate_now();
   void save();
   void remove_old_checkpoints() const;
   void report_failure(const Error& error);
-  bool time_is_up() const;
+  bool time_is_up();
   void write_run_json() const;
   TrainSummary summary() const;
 
   Recipe recipe_;
   TrainOptions options_;
+  TimeLimit time_limit_;
   TrainingStream stream_;
   EvaluationStreams validation_;
   RunDirectory run_;
@@ -106,11 +125,16 @@ class Trainer {
   CheckpointWriter saver_;
   std::unique_ptr<RunReporter> reporter_;
   TrainPosition position_;
+  HealthMonitor health_;
+  std::vector<RollBack> roll_backs_;
+  std::unique_ptr<Loader> loader_;
+  bool weights_finite_ = true;
+  uint64_t damaged_pieces_ = 0;  // of the training data, told so far
+  double step_seconds_ = 0;      // of the last step
   double gemm_rate_ = 0;
   double learning_rate_ = 0;  // of the last step
   int64_t evaluated_step_ = -1, saved_step_ = -1;
   std::optional<double> nlp_;
-  Clock::time_point begin_ = Clock::now();
 };
 
 // Takes up the newest checkpoint that is sound; false if there is none at all.
@@ -129,8 +153,36 @@ bool Trainer::restore() {
   return false;
 }
 
+// Loads the newest sound checkpoint from before `step` whose weights are finite; nothing if there
+// is none.
+std::optional<TrainPosition> Trainer::restore_before(int64_t step) {
+  const std::vector<int64_t> steps = run_.checkpoints();
+  for (auto at = steps.rbegin(); at != steps.rend(); ++at) {
+    if (*at >= step) continue;
+    try {
+      TrainPosition position = load_checkpoint(run_.checkpoint_path(*at), model_, *optimizer_);
+      if (weights_are_finite(model_.parameters())) return position;
+      log_warning("{}: the weights are not finite", run_.checkpoint_path(*at));
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kDamaged) throw;
+      log_warning("{}", error.what());
+    }
+  }
+  return std::nullopt;
+}
+
+// What changes the steps to come is told; the rest only concerns reports.
+void Trainer::log_changes() const {
+  for (const RecipeDifference& change : run_.changes()) {
+    if (change.change != KeyChange::kTraining) continue;
+    log_info("{} = {} from step {} on (was {})", change.key, change.ours, position_.step + 1,
+             change.theirs);
+  }
+}
+
 // New weights, or those of a checkpoint.
 void Trainer::start() {
+  roll_backs_ = read_roll_backs(run_.path());
   if (!restore()) {
     model_.parameters().initialize(static_cast<uint64_t>(recipe_.train.seed));
     position_.data = fingerprint(stream_);
@@ -141,7 +193,9 @@ void Trainer::start() {
     }
     saved_step_ = position_.step;
     remove_old_checkpoints();  // a process may have been killed before it did
+    log_changes();
   }
+  position_.skipped.add(batches_skipped_by(roll_backs_));
   run_.cut_metrics(position_.step);
   reporter_ = std::make_unique<RunReporter>(run_, recipe_, position_.step);
   if (position_.step >= recipe_.train.steps) return;
@@ -164,13 +218,9 @@ TrainSummary Trainer::run() {
     log_info("all {} steps are done already; raise train.steps to go on", recipe_.train.steps);
     return summary();
   }
-  LoaderOptions loading;
-  loading.batch_sequences = recipe_.train.batch_sequences;
-  loading.first_step = static_cast<uint64_t>(position_.step);
-  loading.threads = recipe_.data.loader_threads;
-  Loader loader(stream_, loading);
+  open_loader();
   try {
-    loop(loader);
+    loop();
   } catch (const Error& error) {
     report_failure(error);
     throw;
@@ -185,14 +235,24 @@ void Trainer::report_failure(const Error& error) {
   }
 }
 
-void Trainer::loop(Loader& loader) {
+void Trainer::open_loader() {
+  LoaderOptions loading;
+  loading.batch_sequences = recipe_.train.batch_sequences;
+  loading.first_step = static_cast<uint64_t>(position_.step);
+  loading.skipped = position_.skipped;
+  loading.threads = recipe_.data.loader_threads;
+  loader_.reset();
+  loader_ = std::make_unique<Loader>(stream_, loading);
+}
+
+void Trainer::loop() {
   bool stop = false;
   while (!stop && position_.step < recipe_.train.steps) {
-    step(loader);
+    if (!step()) continue;
     const bool last = position_.step == recipe_.train.steps;
-    stop = stop_signal() != 0 || time_is_up();
     if (last || due(position_.step, recipe_.train.log_every)) log();
     if (last || due(position_.step, recipe_.train.evaluate_every)) evaluate_now();
+    stop = stop_signal() != 0 || time_is_up();
     if (stop && !last) reporter_->event(position_, "stopped");
     if (last) reporter_->event(position_, "finished");
     if (last || stop || due(position_.step, recipe_.train.checkpoint_every)) save();
@@ -200,28 +260,115 @@ void Trainer::loop(Loader& loader) {
   saver_.finish();
 }
 
-void Trainer::step(Loader& loader) {
+// False if the run went back to a checkpoint instead.
+bool Trainer::step() {
   const Clock::time_point start = Clock::now();
-  const TokenBatch tokens = loader.next();
+  const int64_t step = position_.step + 1;
+  if (options_.before_step) {
+    saver_.finish();  // it reads the weights, which may change here
+    options_.before_step(step, model_);
+  }
+  const TokenBatch tokens = loader_->next();
   position_.window.wait_seconds += seconds_since(start);
-  const StepResult result =
-      train_step(model_, *optimizer_, to_batch(tokens, 0), recipe_, position_.step + 1);
-  const double seconds = seconds_since(start);
-  learning_rate_ = result.learning_rate;
-  ++position_.step;
+  StepResult result = compute_gradients(model_, to_batch(tokens, 0), recipe_, step);
+  const Verdict verdict =
+      health_.judge(step, result, model_.parameters(), step_seconds_, position_.health);
+  weights_finite_ = verdict.weights_finite;
+  if (verdict.action == HealthAction::kStop) {
+    report(verdict, step);
+    throw runtime_failure(verdict.text(), format("step {}", step),
+                          "the weights were not touched; see docs/training.md, \"Health\"");
+  }
+  if (verdict.action == HealthAction::kRollBack) {
+    roll_back(verdict);
+    return false;
+  }
+  const bool update = verdict.action == HealthAction::kGoOn;
+  if (update) apply_update(model_, *optimizer_, recipe_, step, result);
+  step_seconds_ = seconds_since(start);
+  time_limit_.add_step(step_seconds_);
+  if (update) learning_rate_ = result.learning_rate;
+  position_.step = step;
   position_.nlp.reset();
-  position_.next_sequence += tokens.num_sequences;
+  position_.next_sequence = tokens.first_sequence + tokens.num_sequences;
   position_.tokens += tokens.num_sequences * (tokens.input_length + tokens.target_length);
-  position_.seconds += seconds;
-  position_.window.add(result);
-  position_.window.seconds += seconds;
+  position_.seconds += step_seconds_;
+  if (update) {
+    position_.window.add(result);
+  } else {
+    ++position_.window.skipped;
+  }
+  position_.window.seconds += step_seconds_;
+  report(verdict, step);
   reporter_->progress(position_, result.loss);
+  return true;
+}
+
+void Trainer::report(const Verdict& verdict, int64_t step) {
+  for (const Finding& finding : verdict.findings) {
+    const char* action = action_name(finding.action);
+    log_warning("step {}: {} ({})", step, finding.text, action);
+    reporter_->event(position_, "finding",
+                     {{"finding", finding_name(finding.kind)},
+                      {"action", action},
+                      {"found_at_step", step},
+                      {"text", finding.text}});
+  }
+}
+
+// To the last checkpoint from before the trouble, with other batches from there on.
+void Trainer::roll_back(const Verdict& verdict) {
+  RollBack back;
+  back.step = position_.step + 1;
+  back.reason = verdict.text();
+  const std::string where = format("step {}", back.step);
+  const auto most = static_cast<uint64_t>(recipe_.health.skip_batches);
+  back.end = position_.skipped.nth(static_cast<uint64_t>(position_.step)) + 1;
+  loader_.reset();
+  saver_.finish();  // it reads the weights, and may be the checkpoint to take up
+  const std::optional<TrainPosition> before = restore_before(verdict.first_step());
+  if (!before) {
+    throw runtime_failure(back.reason, where, "there is no sound checkpoint to roll back to");
+  }
+  back.checkpoint = before->step;
+  const auto tries =
+      std::count_if(roll_backs_.begin(), roll_backs_.end(),
+                    [&](const RollBack& other) { return other.checkpoint == back.checkpoint; });
+  if (tries >= recipe_.health.in_a_row) {
+    throw runtime_failure(
+        back.reason, where,
+        format("health.in_a_row = {} returns to step {} did not help", tries, back.checkpoint));
+  }
+  position_ = *before;
+  for (const int64_t later : run_.checkpoints()) {
+    if (later > position_.step) run_.set_aside(later);
+  }
+  position_.skipped.add(batches_skipped_by(roll_backs_));
+  const uint64_t next = position_.skipped.nth(static_cast<uint64_t>(position_.step));
+  back.begin = back.end - std::min(most, back.end - next);
+  roll_backs_.push_back(back);
+  write_roll_backs(run_.path(), roll_backs_);
+  position_.skipped.add(back.begin, back.end);
+  saved_step_ = position_.step;
+  evaluated_step_ = -1;
+  weights_finite_ = true;
+  step_seconds_ = 0;
+  reporter_.reset();
+  run_.cut_metrics(position_.step);
+  reporter_ = std::make_unique<RunReporter>(run_, recipe_, position_.step);
+  report(verdict, back.step);
+  log_warning("back to step {}; batches {} to {} are left out from there on", position_.step,
+              back.begin, back.end - 1);
+  reporter_->event(position_, "rolled_back",
+                   {{"from_step", back.step}, {"skipped_batches", {back.begin, back.end}}});
+  open_loader();
 }
 
 void Trainer::log() {
   const MetricsWindow& window = position_.window;
   const SpanLengths& lengths = stream_.lengths();
-  const auto sequences = static_cast<double>(window.steps * recipe_.train.batch_sequences);
+  const auto sequences =
+      static_cast<double>((window.steps + window.skipped) * recipe_.train.batch_sequences);
   Throughput throughput;
   throughput.tokens_per_second =
       sequences * static_cast<double>(lengths.inputs + lengths.targets) / window.seconds;
@@ -229,6 +376,10 @@ void Trainer::log() {
                                          dropped_flops(recipe_.model, window.routing)) /
                           window.seconds / gemm_rate_;
   reporter_->train(position_, learning_rate_, throughput);
+  if (const uint64_t damaged = stream_.damaged_pieces(); damaged > damaged_pieces_) {
+    damaged_pieces_ = damaged;
+    reporter_->event(position_, "damaged data", {{"damaged_pieces", damaged}});
+  }
   // The last line may come early; should train.steps be raised, the next one is as it would have
   // been.
   if (due(position_.step, recipe_.train.log_every)) position_.window = MetricsWindow();
@@ -236,6 +387,7 @@ void Trainer::log() {
 
 void Trainer::evaluate_now() {
   if (validation_.empty() || evaluated_step_ == position_.step) return;
+  const Clock::time_point start = Clock::now();
   EvaluationResult all;
   for (const auto& stream : validation_) {
     all += evaluate(model_, *stream, recipe_.train.evaluate_sequences, [&](int64_t done) {
@@ -244,16 +396,26 @@ void Trainer::evaluate_now() {
   }
   evaluated_step_ = position_.step;
   nlp_ = position_.nlp = all.nlp();
+  time_limit_.add_evaluation(seconds_since(start));
   reporter_->evaluation(position_, all);
 }
 
 void Trainer::save() {
   if (saved_step_ == position_.step) return;
+  if (!weights_finite_ && position_.step == recipe_.train.steps) {
+    throw runtime_failure("the weights are not finite: there is nothing to save",
+                          format("step {}", position_.step), "go on from an earlier checkpoint");
+  }
+  if (!weights_finite_) {
+    log_warning("step {}: no checkpoint of weights that are not finite", position_.step);
+    return;
+  }
   reporter_->sync();
   reporter_->show(format("step {}  saving", position_.step));
   saver_.start(run_.checkpoint_path(position_.step), position_,
                [this] { remove_old_checkpoints(); });
   saved_step_ = position_.step;
+  time_limit_.begin_save();
 }
 
 void Trainer::remove_old_checkpoints() const {
@@ -261,9 +423,10 @@ void Trainer::remove_old_checkpoints() const {
   run_.remove_old_checkpoints({config.keep_checkpoints, config.keep_every, config.keep_best});
 }
 
-bool Trainer::time_is_up() const {
-  const double limit = recipe_.train.max_minutes;
-  return limit > 0 && seconds_since(begin_) >= 60 * limit;
+// Before the next step: would that, and a checkpoint after it, take too long?
+bool Trainer::time_is_up() {
+  if (const auto seconds = saver_.written_seconds()) time_limit_.add_save(*seconds);
+  return time_limit_.reached(due(position_.step + 1, recipe_.train.evaluate_every));
 }
 
 void Trainer::write_run_json() const {
@@ -301,7 +464,7 @@ TrainSummary Trainer::summary() const {
   summary.nlp = nlp_;
   summary.finished = position_.step >= recipe_.train.steps;
   summary.signal = summary.finished ? 0 : stop_signal();
-  summary.checkpoint = run_.checkpoint_path(position_.step);
+  summary.checkpoint = run_.checkpoint_path(saved_step_ >= 0 ? saved_step_ : position_.step);
   return summary;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -9,10 +10,14 @@
 
 namespace switchyard {
 
+class EncoderDecoder;
+
 struct TrainOptions {
   std::string run_directory;
   int threads = 1;      // for the records of the run; set for LibTorch by prepare_process()
   std::string version;  // of the program, for the same records
+  // Told the number of each step before it is made; tests harm the model here.
+  std::function<void(int64_t, EncoderDecoder&)> before_step = {};
 };
 
 struct TrainSummary {

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "tests/fuzz/target.h"
 #include "train/recipe.h"
+#include "train/recipe_changes.h"
 
 namespace switchyard {
 namespace {

@@ -1,7 +1,9 @@
 // Training through the real program: continuing bit for bit, stopping, refusing.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <memory>
@@ -129,10 +131,41 @@ TEST_F(TrainProgram, SignalSavesAndEndsWith128PlusIt) {
   }
 }
 
-TEST_F(TrainProgram, TimeLimitSavesAndEndsWell) {
+// In the middle of a step that takes far longer than anyone waits.
+TEST_F(TrainProgram, SecondSignalEndsAtOnce) {
   const std::string run = folder_ / "run";
+  for (const auto& [first, second] : {std::pair{SIGINT, SIGINT}, {SIGTERM, SIGINT}}) {
+    Program program(train_command(run, {"train.batch_sequences=400000"}));
+    ASSERT_TRUE(wait_for(run + "/metrics.jsonl"));
+    ::usleep(300000);
+    program.signal(first);
+    ::usleep(200000);
+    const auto start = std::chrono::steady_clock::now();
+    program.signal(second);
+    EXPECT_EQ(program.wait().exit_code, 128 + second);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+    EXPECT_TRUE(checkpoints(run).empty());
+  }
+}
+
+// The lock is the process's: who holds it may die without a word.
+TEST_F(TrainProgram, LockOfAKilledProcessIsFree) {
+  const std::string run = folder_ / "run";
+  Program program(train_command(run, {"train.steps=100000", "train.checkpoint_every=0"}));
+  ASSERT_TRUE(wait_for(run + "/metrics.jsonl"));
+  EXPECT_EQ(run_program(train_command(run)).exit_code, 2);
+  program.signal(SIGKILL);
+  EXPECT_EQ(program.wait().exit_code, 128 + SIGKILL);
+  const ProgramResult next = run_program(train_command(run, {"train.steps=2"}));
+  EXPECT_EQ(next.exit_code, 0) << next.err;
+}
+
+TEST_F(TrainProgram, TimeLimitSavesBeforeItAndEndsWell) {
+  const std::string run = folder_ / "run";
+  const auto start = std::chrono::steady_clock::now();
   const ProgramResult result =
-      run_program(train_command(run, {"train.steps=100000", "train.max_minutes=0.03"}));
+      run_program(train_command(run, {"train.steps=100000", "train.max_minutes=0.1"}));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(6500));
   EXPECT_EQ(result.exit_code, 0) << result.err;
   const auto summary = nlohmann::json::parse(result.out);
   EXPECT_EQ(summary["finished"], false);
@@ -171,6 +204,56 @@ TEST_F(TrainProgram, AnotherRunIsRefused) {
   const ProgramResult no_run = run_program(train_command(folder_.path()));
   EXPECT_EQ(no_run.exit_code, 2);
   EXPECT_THAT(no_run.err, HasSubstr("holds no run"));
+}
+
+TEST_F(TrainProgram, AllowedChangesAreTold) {
+  const std::string run = folder_ / "run";
+  ASSERT_EQ(run_program(train_command(run, {"train.steps=2"})).exit_code, 0);
+  const ProgramResult next = run_program(
+      train_command(run, {"train.steps=4", "optimizer.learning_rate=0.002", "train.log_every=2"}));
+  ASSERT_EQ(next.exit_code, 0) << next.err;
+  EXPECT_THAT(next.err, HasSubstr("optimizer.learning_rate = 0.002 from step 3 on (was 0.01)"));
+  EXPECT_EQ(next.err.find("log_every"), std::string::npos);
+  const ProgramResult again = run_program(
+      train_command(run, {"train.steps=6", "optimizer.learning_rate=0.002", "train.log_every=2"}));
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(again.err.find("(was"), std::string::npos);
+}
+
+// A flipped bit that no size gives away.
+TEST_F(TrainProgram, DamagedDataIsNamedOrLeftOut) {
+  // Several pieces of 64 KiB.
+  std::string text;
+  for (int i = 0; i < 12; ++i) text += read_file(*shared_ / "text.txt");
+  write_file(folder_ / "text.txt", text);
+  ASSERT_EQ(run_program({"prepare", "--input", folder_ / "text.txt", "--tokenizer",
+                         *shared_ / "spiece.model", "--output", folder_ / "data",
+                         "--validation-share", "0"})
+                .exit_code,
+            0);
+  const std::string shard = folder_ / "data/train/shard-00000.tokens";
+  std::string bytes = read_file(shard);
+  ASSERT_GT(bytes.size(), size_t{3} << 16);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  write_file(shard, bytes);
+  const std::string train = "data.train=" + (folder_ / "data/train");
+  const ProgramResult stopped = run_program(train_command(folder_ / "stop", {train}));
+  EXPECT_EQ(stopped.exit_code, 3);
+  EXPECT_THAT(stopped.err, HasSubstr("switchyard: error: wrong checksum; " + shard + ", bytes "));
+  const std::string whole = folder_ / "whole", parts = folder_ / "parts";
+  const ProgramResult skipped = run_program(train_command(whole, {train, "data.on_damage=skip"}));
+  ASSERT_EQ(skipped.exit_code, 0) << skipped.err;
+  EXPECT_THAT(skipped.err, HasSubstr("wrong checksum; " + shard));
+  EXPECT_THAT(read_file(whole + "/metrics.jsonl"), HasSubstr("\"damaged_pieces\":1"));
+  for (const char* steps : {"train.steps=5", "train.steps=12"}) {
+    ASSERT_EQ(run_program(train_command(parts, {train, "data.on_damage=skip", steps})).exit_code,
+              0);
+  }
+  auto found = metrics(parts);
+  std::erase_if(found, [](const nlohmann::json& line) {
+    return line["step"] == 5 && line["kind"] == "eval";
+  });
+  EXPECT_EQ(found, metrics(whole));
 }
 
 TEST_F(TrainProgram, MistakesAreOneLineAndLeaveNothing) {

@@ -1,0 +1,75 @@
+#include "train/recipe_changes.h"
+
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+
+namespace switchyard {
+namespace {
+
+constexpr std::string_view kFreeKeys[] = {
+    "data.validation",        "data.loader_threads",         "train.steps",
+    "train.log_every",        "train.evaluate_every",        "train.evaluate_sequences",
+    "train.checkpoint_every", "train.keep_checkpoints",      "train.keep_every",
+    "train.keep_best",        "train.checkpoint_copy_share", "train.checkpoint_shard_gb",
+    "train.max_minutes",      "train.tensorboard",           "train.micro_batch_sequences",
+    "train.recompute"};
+
+constexpr std::string_view kTrainingKeys[] = {"optimizer.learning_rate",
+                                              "optimizer.schedule",
+                                              "optimizer.warmup_steps",
+                                              "optimizer.inverse_sqrt_ramp",
+                                              "optimizer.final_rate_factor",
+                                              "optimizer.decay_steps",
+                                              "optimizer.clip_norm",
+                                              "optimizer.weight_decay",
+                                              "data.on_damage",
+                                              "health.not_finite",
+                                              "health.spike",
+                                              "health.starved",
+                                              "health.slow",
+                                              "health.in_a_row",
+                                              "health.skip_batches",
+                                              "health.spike_window",
+                                              "health.spike_score",
+                                              "health.starved_steps",
+                                              "health.starved_share",
+                                              "health.slow_window",
+                                              "health.slow_drop"};
+
+template <size_t kCount>
+bool holds(const std::string_view (&keys)[kCount], std::string_view key) {
+  return std::find(std::begin(keys), std::end(keys), key) != std::end(keys);
+}
+
+}  // namespace
+
+KeyChange change_of_key(const std::string& key) {
+  if (holds(kFreeKeys, key)) return KeyChange::kFree;
+  return holds(kTrainingKeys, key) ? KeyChange::kTraining : KeyChange::kNever;
+}
+
+std::vector<RecipeDifference> recipe_differences(const Recipe& ours, const Recipe& theirs) {
+  Recipe a = ours, b = theirs;
+  FieldList fields_a, fields_b;
+  a.list_fields(fields_a);
+  b.list_fields(fields_b);
+  std::vector<RecipeDifference> differences;
+  for (size_t i = 0; i < fields_a.fields().size(); ++i) {
+    const std::string& key = fields_a.fields()[i].key;
+    const std::string left = fields_a.fields()[i].to_toml();
+    const std::string right = fields_b.fields()[i].to_toml();
+    if (left != right) differences.push_back({key, left, right, change_of_key(key)});
+  }
+  return differences;
+}
+
+std::vector<RecipeDifference> run_differences(const Recipe& ours, const Recipe& theirs) {
+  std::vector<RecipeDifference> differences = recipe_differences(ours, theirs);
+  std::erase_if(differences, [](const RecipeDifference& difference) {
+    return difference.change != KeyChange::kNever;
+  });
+  return differences;
+}
+
+}  // namespace switchyard
