@@ -180,7 +180,7 @@ inline void tile_block(const Product<Bf16>& in, int64_t row, int64_t column) {
   }
 }
 
-void multiply(const Product<Bf16>& in) {
+inline void multiply(const Product<Bf16>& in) {
   for (int64_t row = 0; row < in.rows; row += 32) {
     for (int64_t column = 0; column < in.columns; column += 32) {
       if (in.rows - row > 16) {
