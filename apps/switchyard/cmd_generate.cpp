@@ -1,6 +1,7 @@
 // switchyard generate: the output that a model gives for each input.
 #include "commands.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -10,7 +11,9 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/format.h"
+#include "base/log.h"
 #include "base/progress.h"
+#include "infer/cached_decoder.h"
 #include "infer/generate.h"
 #include "infer/generate_lines.h"
 #include "lines.h"
@@ -26,8 +29,36 @@ struct GenerateCommand {
   std::string model, input, output, text;
   std::string precision = "bf16-selective";
   int64_t batch_size = 16;
-  bool fill = false;
+  bool fill = false, cache = true, token_log_probs = false;
+  std::string prefix;
+  std::vector<std::string> stops;
   GenerateOptions options;
+};
+
+/// The model in the form that decodes fastest: with caches over mapped weights, unless that is not
+/// wanted or its router does not go with it.
+class LoadedModel {
+ public:
+  LoadedModel(const std::string& directory, Precision precision, bool cache) {
+    const ModelConfig config = read_model_description(directory).config;
+    std::string obstacle = batch_dependence(config.moe);
+    if (precision == Precision::kBfloat16) obstacle = "precision bf16 has a bfloat16 router";
+    if (cache && obstacle.empty()) {
+      cached_.emplace(map_weights(directory, precision));
+      return;
+    }
+    if (cache) log_warning("decoding without a cache, which is slow: {}", obstacle);
+    plain_ = load_model(directory, precision);
+  }
+  const ModelConfig& config() const { return cached_ ? cached_->config() : plain_->config(); }
+  std::unique_ptr<StepDecoder> decoder(const std::vector<std::vector<int32_t>>& inputs) {
+    if (cached_) return std::make_unique<CachedDecoder>(*cached_, inputs);
+    return std::make_unique<ModelStepDecoder>(*plain_, inputs);
+  }
+
+ private:
+  std::optional<InferenceModel> cached_;
+  std::unique_ptr<EncoderDecoder> plain_;
 };
 
 /// Lines go to standard output, or to a file that gets its name when all are there.
@@ -59,18 +90,23 @@ class LineOutput {
 
 class GenerateRun {
  public:
-  GenerateRun(const GenerateCommand& command, int threads) : command_(command) {
+  GenerateRun(const GenerateCommand& command, int threads)
+      : command_(command), options_(command.options) {
     const std::string directory = find_model_directory(command.model);
     const std::string tokenizer = directory + "/spiece.model";
     if (std::filesystem::exists(tokenizer)) tokenizer_.emplace(tokenizer);
-    if (!tokenizer_ && (command.fill || !command.text.empty())) {
+    const bool needs_tokenizer =
+        command.fill || !command.text.empty() || !command.prefix.empty() || !command.stops.empty();
+    if (!tokenizer_ && needs_tokenizer) {
       throw usage_error("the model directory has no spiece.model", directory,
-                        "--text and --fill need a tokenizer; give `input_ids` without them");
+                        "--text, --fill, --prefix and --stop need a tokenizer; give `input_ids` "
+                        "without them");
     }
     prepare_process(threads);
-    model_ = load_model(directory, parse_precision(command.precision));
+    model_.emplace(directory, parse_precision(command.precision), command.cache);
     if (tokenizer_) check_vocabulary(model_->config(), tokenizer_->vocab_size(), tokenizer);
-    command.options.validate(model_->config().vocab_size, "command line");
+    set_text_options();
+    options_.validate(model_->config().vocab_size, "command line");
   }
 
   void run_text() {
@@ -99,12 +135,26 @@ class GenerateRun {
   }
 
  private:
+  /// What is given as text, in ids.
+  void set_text_options() {
+    if (!command_.prefix.empty()) options_.output.prefix = tokenizer_->encode(command_.prefix);
+    if (command_.stops.empty()) return;
+    options_.output.stop = [this](const std::vector<int32_t>& ids) {
+      const std::vector<int32_t> own(
+          ids.begin() + static_cast<std::ptrdiff_t>(options_.output.prefix.size()), ids.end());
+      const std::string text = tokenizer_->decode(own);
+      return std::any_of(
+          command_.stops.begin(), command_.stops.end(),
+          [&](const std::string& stop) { return text.find(stop) != std::string::npos; });
+    };
+  }
+
   const Tokenizer* tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
 
   std::vector<std::vector<Generation>> decode(const std::vector<std::vector<int32_t>>& inputs,
                                               const std::vector<uint64_t>& keys) {
-    ModelStepDecoder decoder(*model_, inputs);
-    return generate(decoder, keys, command_.options);
+    const std::unique_ptr<StepDecoder> decoder = model_->decoder(inputs);
+    return generate(*decoder, keys, options_);
   }
 
   /// Answers the lines of a batch in their order, and empties it.
@@ -119,8 +169,9 @@ class GenerateRun {
     line_.clear();
     AnswerOptions options;
     options.fill = command_.fill;
-    options.n_best = command_.options.num_return > 1;
-    options.score = command_.options.beam_search();
+    options.n_best = options_.num_return > 1;
+    options.score = options_.beam_search();
+    options.token_log_probs = command_.token_log_probs;
     for (size_t i = 0; i < batch.size(); ++i) {
       output.write(answer_line(batch[i], generations[i], tokenizer(), options));
     }
@@ -131,8 +182,9 @@ class GenerateRun {
   }
 
   const GenerateCommand& command_;
+  GenerateOptions options_;
   std::optional<Tokenizer> tokenizer_;
-  std::unique_ptr<EncoderDecoder> model_;
+  std::optional<LoadedModel> model_;
   ProgressLine line_;
   int64_t done_ = 0;
 };
@@ -166,6 +218,16 @@ void add_decoding_options(CLI::App& command, GenerateOptions& options) {
                   "outputs")
       ->check(CLI::Range(-10.0, 10.0))
       ->option_text("X=1");
+  command
+      .add_option("--repetition-penalty", options.output.repetition_penalty,
+                  "Divide positive scores of ids that the output has by X, multiply negative ones")
+      ->check(CLI::Range(0.01, 100.0))
+      ->option_text("X=1");
+  command
+      .add_option("--no-repeat-ngram", options.output.no_repeat_ngram,
+                  "No sequence of N ids twice in an output (0: no limit)")
+      ->check(CLI::Range(0, 1 << 20))
+      ->option_text("N=0");
   // Any of these makes it sample.
   const auto sampling = [&](const std::string& name, auto& value, const std::string& help) {
     using Value = std::remove_reference_t<decltype(value)>;
@@ -178,7 +240,7 @@ void add_decoding_options(CLI::App& command, GenerateOptions& options) {
         help);
   };
   sampling("--temperature", options.temperature,
-           "Sample from p^(1/X); below 1 favours the probable. This and the next three make it "
+           "Sample from p^(1/X); below 1 favours the probable. This and the next four make it "
            "sample")
       ->check(CLI::Range(0.01, 100.0))
       ->option_text("X=1");
@@ -188,6 +250,10 @@ void add_decoding_options(CLI::App& command, GenerateOptions& options) {
   sampling("--top-p", options.top_p, "Then among the fewest ids that have this share")
       ->check(CLI::Range(0.0, 1.0))
       ->option_text("X=1");
+  sampling("--min-p", options.min_p,
+           "Then among the ids with this share of the largest probability")
+      ->check(CLI::Range(0.0, 1.0))
+      ->option_text("X=0");
   sampling("--seed", options.seed,
            "The same seed draws the same for the same line of the input, whatever the batch")
       ->option_text("N=1");
@@ -203,7 +269,7 @@ void add_generate_command(CLI::App& app, const GlobalOptions& global) {
       "order, "
       "with `output_ids` (without EOS), `log_prob` (sum of their log-probabilities, EOS included, "
       "nats) and, if the model directory has spiece.model, `output`. What a line gives does not "
-      "depend on the lines decoded with it, save for rounding, unless experts run out of "
+      "depend on the lines decoded with it; with --no-cache it does where experts run out of "
       "capacity.");
   auto state = std::make_shared<GenerateCommand>();
   command->add_option("--model", state->model, "Model directory, or a run: its newest checkpoint")
@@ -225,12 +291,24 @@ void add_generate_command(CLI::App& app, const GlobalOptions& global) {
       ->check(CLI::Range(1, 1 << 20))
       ->option_text("N");
   add_decoding_options(*command, state->options);
+  command->add_option("--prefix", state->prefix, "Text that every output begins with")
+      ->option_text("TEXT");
+  command
+      ->add_option("--stop", state->stops,
+                   "End an output once its text, behind the prefix, has one of these in it")
+      ->option_text("TEXT...");
+  command->add_flag("--log-probs", state->token_log_probs,
+                    "Add `token_log_probs`: of each new id, and of EOS where it was reached");
   command->add_option("--batch-size", state->batch_size, "Inputs decoded together")
       ->check(CLI::Range(1, 1 << 16))
       ->option_text("N=16");
   command->add_option("--precision", state->precision, "bf16-selective, bf16 or fp32")
       ->check(CLI::IsMember({"bf16-selective", "bf16", "fp32"}))
       ->option_text("NAME=bf16-selective");
+  command->add_flag_function(
+      "--no-cache", [state](int64_t) { state->cache = false; },
+      "Run the decoder over the whole output at each id, with the evaluation capacity over the "
+      "batch: slow, to compare");
   command->callback([state, &global] { run(*state, global.thread_count()); });
 }
 

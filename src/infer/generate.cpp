@@ -10,8 +10,14 @@ namespace switchyard {
 
 void GenerateOptions::validate(int64_t vocab_size, const std::string& where) const {
   if (sample && beam_search()) {
-    throw usage_error("sampling and beams do not go together", where,
-                      "leave --num-beams out, or all of --temperature, --top-k, --top-p, --seed");
+    throw usage_error(
+        "sampling and beams do not go together", where,
+        "leave --num-beams out, or all of --temperature, --top-k, --top-p, --min-p, --seed");
+  }
+  for (const int32_t id : output.prefix) {
+    if (id >= 0 && id < vocab_size) continue;
+    throw usage_error(format("id {} of the prefix is outside the vocabulary", id), where,
+                      format("the model has ids 0 to {}", vocab_size - 1));
   }
   if (!sample && num_return > num_beams) {
     throw usage_error(format("--num-return {} is above --num-beams {}", num_return, num_beams),
@@ -30,14 +36,16 @@ std::vector<std::vector<Generation>> generate(StepDecoder& decoder,
   if (options.sample) {
     return sample_decode(decoder, keys,
                          {options.max_new_tokens, options.temperature, options.top_k, options.top_p,
-                          options.seed, options.num_return});
+                          options.seed, options.num_return, options.min_p},
+                         options.output, options.listener);
   }
   if (options.beam_search()) {
     return beam_search(decoder, {options.max_new_tokens, options.num_beams, options.length_penalty,
-                                 options.num_return});
+                                 options.num_return, options.output});
   }
   std::vector<std::vector<Generation>> results;
-  for (Generation& own : greedy_decode(decoder, options.max_new_tokens)) {
+  for (Generation& own :
+       greedy_decode(decoder, options.max_new_tokens, options.output, options.listener)) {
     results.push_back({std::move(own)});
   }
   return results;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "infer/generation.h"
+#include "infer/output_options.h"
 #include "infer/step_decoder.h"
 
 namespace switchyard {
@@ -20,7 +21,10 @@ struct GenerateOptions {
   double temperature = 1.0;
   int64_t top_k = 0;
   double top_p = 1.0;
+  double min_p = 0.0;
   uint64_t seed = 1;
+  OutputOptions output = {};
+  IdListener listener = {};  // greedy and sampling: called with each id as it is written
 
   bool beam_search() const { return num_beams > 1; }
   /// Throws Error(kUsage), naming `where`, for options that do not go together or do not fit a

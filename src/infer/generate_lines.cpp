@@ -63,6 +63,7 @@ Json answer(const GenerateRequest& request, const Generation& generation,
   }
   object["log_prob"] = generation.log_prob;
   if (options.score) object["score"] = generation.score;
+  if (options.token_log_probs) object["token_log_probs"] = generation.token_log_probs;
   return object;
 }
 

@@ -31,9 +31,10 @@ GenerateRequest parse_generate_line(std::string_view line, const Tokenizer* toke
                                     uint64_t line_number);
 
 struct AnswerOptions {
-  bool fill = false;    // adds `filled`; needs a tokenizer
-  bool n_best = false;  // adds the list `outputs`
-  bool score = false;   // adds `score`
+  bool fill = false;             // adds `filled`; needs a tokenizer
+  bool n_best = false;           // adds the list `outputs`
+  bool score = false;            // adds `score`
+  bool token_log_probs = false;  // adds those
 };
 
 /// The line of the answer, without its end: the object with `output_ids`, `log_prob` and, with a

@@ -1,37 +1,18 @@
 #include "infer/greedy.h"
 
-#include <algorithm>
+#include "infer/output_loop.h"
 
 namespace switchyard {
 
-std::vector<Generation> greedy_decode(StepDecoder& decoder, int64_t max_new_tokens) {
-  std::vector<Generation> generations(static_cast<size_t>(decoder.num_inputs()));
-  const int64_t vocabulary = decoder.vocab_size();
-  StepRows rows;
-  std::vector<size_t> owners;  // row -> input
-  for (size_t i = 0; i < generations.size(); ++i) {
-    rows.add(static_cast<int64_t>(i), kDecoderStartId);
-    owners.push_back(i);
+std::vector<Generation> greedy_decode(StepDecoder& decoder, int64_t max_new_tokens,
+                                      const OutputOptions& options, const IdListener& listener) {
+  std::vector<LoopOutput> outputs;
+  for (int64_t i = 0; i < decoder.num_inputs(); ++i) {
+    outputs.push_back({static_cast<size_t>(i), 0, OngoingOutput(options, max_new_tokens)});
   }
-  for (int64_t position = 0; position < max_new_tokens && rows.size() > 0; ++position) {
-    const at::Tensor log_p = decoder.step(rows);
-    StepRows next;
-    std::vector<size_t> next_owners;
-    for (size_t r = 0; r < rows.size(); ++r) {
-      const float* row = log_p.const_data_ptr<float>() + static_cast<int64_t>(r) * vocabulary;
-      const int64_t id = std::max_element(row, row + vocabulary) - row;
-      Generation& own = generations[owners[r]];
-      own.log_prob += row[id];
-      own.score = own.log_prob;
-      own.finished = id == kDecoderEosId;
-      if (own.finished) continue;
-      own.ids.push_back(static_cast<int32_t>(id));
-      next.add(static_cast<int64_t>(r), id);
-      next_owners.push_back(owners[r]);
-    }
-    rows = std::move(next);
-    owners = std::move(next_owners);
-  }
+  run_outputs(decoder, options.prefix, outputs, listener);
+  std::vector<Generation> generations;
+  for (LoopOutput& output : outputs) generations.push_back(output.own.take());
   return generations;
 }
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "base/random.h"
+#include "infer/output_loop.h"
 
 namespace switchyard {
 namespace {
@@ -41,10 +41,6 @@ void keep_share(std::vector<int64_t>& ids, const std::vector<double>& weights, d
   }
 }
 
-struct Draw {
-  size_t input, number;
-};
-
 }  // namespace
 
 int64_t sample_id(std::span<const float> log_p, const SamplingOptions& options, double uniform) {
@@ -67,47 +63,27 @@ int64_t sample_id(std::span<const float> log_p, const SamplingOptions& options, 
     ids.resize(kept);
     if (options.top_p < 1) keep_share(ids, weights, options.top_p);
   }
+  if (options.min_p > 0) {  // the largest weight is 1
+    std::erase_if(ids,
+                  [&](int64_t id) { return weights[static_cast<size_t>(id)] < options.min_p; });
+  }
   return pick(ids, weights, uniform * total(ids, weights));
 }
 
 std::vector<std::vector<Generation>> sample_decode(StepDecoder& decoder,
                                                    const std::vector<uint64_t>& keys,
-                                                   const SamplingOptions& options) {
-  const auto vocabulary = static_cast<size_t>(decoder.vocab_size());
-  const auto draws_per_input = static_cast<size_t>(options.num_return);
-  std::vector<std::vector<Generation>> results(keys.size(),
-                                               std::vector<Generation>(draws_per_input));
-  StepRows rows;
-  std::vector<Draw> draws;  // of the rows
+                                                   const SamplingOptions& options,
+                                                   const OutputOptions& output_options,
+                                                   const IdListener& listener) {
+  std::vector<LoopOutput> outputs;
   for (size_t i = 0; i < keys.size(); ++i) {
-    for (size_t d = 0; d < draws_per_input; ++d) {
-      rows.add(static_cast<int64_t>(i), kDecoderStartId);
-      draws.push_back({i, d});
+    for (size_t d = 0; d < static_cast<size_t>(options.num_return); ++d) {
+      outputs.push_back({i, d, OngoingOutput(output_options, options, keys[i], d)});
     }
   }
-  for (int64_t position = 0; position < options.max_new_tokens && rows.size() > 0; ++position) {
-    const at::Tensor log_p = decoder.step(rows);
-    StepRows next;
-    std::vector<Draw> next_draws;
-    for (size_t r = 0; r < draws.size(); ++r) {
-      const auto [input, number] = draws[r];
-      const std::span<const float> row(log_p.const_data_ptr<float>() + r * vocabulary, vocabulary);
-      const RandomStream random(options.seed, kRandomDecode, keys[input], number);
-      const double uniform =
-          static_cast<double>(random.bits64(static_cast<uint64_t>(position)) >> 11) * 0x1p-53;
-      const int64_t id = sample_id(row, options, uniform);
-      Generation& own = results[input][number];
-      own.log_prob += row[static_cast<size_t>(id)];
-      own.score = own.log_prob;
-      own.finished = id == kDecoderEosId;
-      if (own.finished) continue;
-      own.ids.push_back(static_cast<int32_t>(id));
-      next.add(static_cast<int64_t>(r), id);
-      next_draws.push_back(draws[r]);
-    }
-    rows = std::move(next);
-    draws = std::move(next_draws);
-  }
+  run_outputs(decoder, output_options.prefix, outputs, listener);
+  std::vector<std::vector<Generation>> results(keys.size());
+  for (LoopOutput& output : outputs) results[output.input].push_back(output.own.take());
   return results;
 }
 

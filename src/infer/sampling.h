@@ -5,7 +5,9 @@
 #include <span>
 #include <vector>
 
+#include "base/random.h"
 #include "infer/generation.h"
+#include "infer/output_options.h"
 #include "infer/step_decoder.h"
 
 namespace switchyard {
@@ -17,6 +19,7 @@ struct SamplingOptions {
   double top_p = 1.0;  // then only the fewest most probable ids whose share is top_p or more
   uint64_t seed = 1;
   int64_t num_return = 1;  // draws per input
+  double min_p = 0.0;      // then only ids with this share of the largest probability, or more
 };
 
 /// The id that `uniform` in [0, 1) draws from the log-probabilities (or logits) of all ids.
@@ -27,6 +30,8 @@ int64_t sample_id(std::span<const float> log_p, const SamplingOptions& options, 
 /// the model's own, without temperature and cut-offs. `keys`: one per input.
 std::vector<std::vector<Generation>> sample_decode(StepDecoder& decoder,
                                                    const std::vector<uint64_t>& keys,
-                                                   const SamplingOptions& options);
+                                                   const SamplingOptions& options,
+                                                   const OutputOptions& output_options = {},
+                                                   const IdListener& listener = {});
 
 }  // namespace switchyard

@@ -33,6 +33,15 @@ bool is_identity(const std::vector<int64_t>& parents, int64_t rows_before) {
 
 }  // namespace
 
+void feed_prefix(StepDecoder& decoder, const std::vector<int32_t>& prefix, StepRows& rows) {
+  for (const int32_t id : prefix) {
+    decoder.step(rows);
+    StepRows next;
+    for (size_t r = 0; r < rows.size(); ++r) next.add(static_cast<int64_t>(r), id);
+    rows = std::move(next);
+  }
+}
+
 ModelStepDecoder::ModelStepDecoder(EncoderDecoder& model,
                                    const std::vector<std::vector<int32_t>>& inputs)
     : model_(model), num_inputs_(static_cast<int64_t>(inputs.size())) {
@@ -59,8 +68,9 @@ at::Tensor ModelStepDecoder::step(const StepRows& rows) {
   batch_.decoder_input_ids =
       at::cat({batch_.decoder_input_ids, at::tensor(rows.ids, at::kLong).unsqueeze(1)}, 1);
   const at::Tensor hidden = model_.decode(batch_, memory_, {}).select(1, -1);
-  const at::Tensor log_p =
-      at::log_softmax(model_.logits(hidden).to(at::kFloat), -1).to(at::kCPU).contiguous();
+  const at::Tensor logits = model_.logits(hidden).to(at::kFloat);
+  log_sums_ = logits.logsumexp(-1).to(at::kCPU).contiguous();
+  const at::Tensor log_p = at::log_softmax(logits, -1).to(at::kCPU).contiguous();
   // One logit that is NaN or infinite makes its whole row NaN.
   if (log_p.select(1, 0).isnan().any().item<bool>()) {
     throw runtime_failure("the model's logits are not finite", "",

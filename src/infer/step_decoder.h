@@ -36,9 +36,14 @@ class StepDecoder {
   virtual int64_t num_inputs() const = 0;
   virtual int64_t vocab_size() const = 0;
   /// Log-probabilities of the id after each row's prefix: [R, V] float32 on the CPU, contiguous.
-  /// At least one row.
+  /// At least one row. Valid until the next step.
   virtual at::Tensor step(const StepRows& rows) = 0;
+  /// [R] what the last step's log-probabilities lack to be logits; null: nothing.
+  virtual const float* log_sums() const { return nullptr; }
 };
+
+/// Feeds ids that all outputs begin with; `rows`, those of the next step, go on behind them.
+void feed_prefix(StepDecoder& decoder, const std::vector<int32_t>& prefix, StepRows& rows);
 
 /// Encodes once; each step runs the decoder over the whole prefixes, and computes logits of their
 /// last position only. Routing uses the evaluation capacity over the rows of a step, so that where
@@ -54,12 +59,14 @@ class ModelStepDecoder : public StepDecoder {
   int64_t vocab_size() const override;
   /// Throws Error(kRuntime) if the model gives numbers that are not finite.
   at::Tensor step(const StepRows& rows) override;
+  const float* log_sums() const override { return log_sums_.const_data_ptr<float>(); }
 
  private:
   EncoderDecoder& model_;
   int64_t num_inputs_;
   Batch batch_;        // one row per row of the last step (at first: per input)
   at::Tensor memory_;  // [R, S, D]
+  at::Tensor log_sums_;
 };
 
 }  // namespace switchyard

@@ -12,7 +12,6 @@
 
 #include "base/error.h"
 #include "base/format.h"
-#include "model/weight_names.h"
 
 namespace switchyard {
 namespace {
@@ -265,6 +264,16 @@ void verify_weights(const std::string& directory) {
     if (!finite) not_finite.add(assignment.stored->spec().name);
   }
   refuse_not_finite(not_finite, directory);
+}
+
+std::vector<StoredPart> find_weights(const TensorFiles& files, const ModelConfig& config) {
+  check_size(config, files);
+  const EncoderDecoder shapes(config, Precision::kFloat32, at::kMeta);
+  std::vector<StoredPart> parts;
+  for (Assignment& assignment : assign(files, shapes)) {
+    parts.push_back({assignment.parameter->name(), std::move(assignment.part), assignment.stored});
+  }
+  return parts;
 }
 
 void load_weights(const std::string& directory, EncoderDecoder& model) {

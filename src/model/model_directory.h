@@ -10,6 +10,7 @@
 #include "checkpoint/tensor_files.h"
 #include "model/encoder_decoder.h"
 #include "model/hf_config.h"
+#include "model/weight_names.h"
 
 namespace switchyard {
 
@@ -26,6 +27,17 @@ void check_model_directory(const std::string& directory);
 /// Reads all weights of a directory that check_model_directory() has passed. Throws Error(kDamaged)
 /// naming the first tensors with values that are NaN or infinite.
 void verify_weights(const std::string& directory);
+
+/// A tensor of a directory's files and the part of a parameter that it is.
+struct StoredPart {
+  std::string parameter;
+  WeightPart part;
+  const StoredTensor* stored;  // of float32, bfloat16, float16 or float64
+};
+
+/// All parts of all parameters of a model of `config`, in the order of the parameters, for those
+/// who read or map weights themselves. No weight is read. Throws as load_model().
+std::vector<StoredPart> find_weights(const TensorFiles& files, const ModelConfig& config);
 
 /// Reads the weights of `directory` into the parameters of `model`, each tensor once, experts
 /// straight into their stack; then refreshes the compute copies. Any of float32, bfloat16, float16

@@ -1,7 +1,14 @@
-// What tiny models write, greedily and with beams, against transformers 4.57.6.
+// What tiny models write, greedily and with beams, against transformers 4.57.6: with and without
+// cache, in a batch and alone.
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
 #include "infer/beam_search.h"
+#include "infer/cached_decoder.h"
 #include "infer/greedy.h"
 #include "tests/golden/golden.h"
 
@@ -32,6 +39,42 @@ class GoldenDecoding : public testing::Golden {
     return ids;
   }
 
+  /// What transformers writes with its cache, which lets no expert run out of capacity.
+  nlohmann::json cached_expected() const {
+    std::ifstream file(SWITCHYARD_SOURCE_DIR "/tests/golden/cached_decoding.jsonl");
+    for (std::string line; std::getline(file, line);) {
+      nlohmann::json object = nlohmann::json::parse(line);
+      if (object["model"] == GetParam()) return object;
+    }
+    ADD_FAILURE() << GetParam() << " is not among the golden numbers";
+    return {};
+  }
+
+  /// Of row `first` on.
+  static void expect_cached_ids(InferenceModel& model, const std::vector<Ids>& inputs,
+                                const nlohmann::json& numbers, size_t first) {
+    CachedDecoder greedy_decoder(model, inputs), beam_decoder(model, inputs);
+    const auto greedy = greedy_decode(greedy_decoder, kNewTokens);
+    BeamSearchOptions options;
+    options.max_new_tokens = kNewTokens;
+    options.num_beams = options.num_return = static_cast<int64_t>(numbers["beam_ids"][0].size());
+    const auto beams = beam_search(beam_decoder, options);
+    for (size_t r = 0; r < inputs.size(); ++r) {
+      EXPECT_EQ(greedy[r].ids, stored(numbers["greedy_ids"][first + r])) << "row " << first + r;
+      for (size_t b = 0; b < beams[r].size(); ++b) {
+        EXPECT_EQ(beams[r][b].ids, stored(numbers["beam_ids"][first + r][b]))
+            << "row " << first + r << ", beam " << b;
+        EXPECT_NEAR(beams[r][b].score, numbers["beam_scores"][first + r][b].get<double>(), 1e-5);
+      }
+    }
+  }
+
+  static Ids stored(const nlohmann::json& row) {
+    const auto ids = row.get<std::vector<int64_t>>();
+    return stored(at::tensor(ids));
+  }
+
+  static constexpr int64_t kNewTokens = 8;
   std::unique_ptr<EncoderDecoder> model_;
   std::vector<Ids> rows_;
 };
@@ -59,6 +102,13 @@ TEST_P(GoldenDecoding, BeamIds) {
       EXPECT_NEAR(beam.score, scores[r][b].item<double>(), 1e-5) << "row " << r << ", beam " << b;
     }
   }
+}
+
+TEST_P(GoldenDecoding, CachedIds) {
+  InferenceModel model(map_weights(directory_, Precision::kFloat32));
+  const nlohmann::json numbers = cached_expected();
+  expect_cached_ids(model, rows_, numbers, 0);
+  for (size_t r = 0; r < rows_.size(); ++r) expect_cached_ids(model, {rows_[r]}, numbers, r);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GoldenDecoding, testing::kGoldenModels, testing::golden_name);

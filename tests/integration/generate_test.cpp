@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <sstream>
 
 #include <nlohmann/json.hpp>
@@ -134,6 +136,39 @@ TEST_F(GenerateProgram, SeedsDecideWhatIsDrawn) {
   EXPECT_EQ(first[0]["outputs"].size(), 3u);
   // The one most probable id at each position is what greedy decoding takes.
   expect_same(answers({"--top-k", "1"}), answers({}));
+}
+
+TEST_F(GenerateProgram, TheCacheChangesNothing) {
+  for (std::vector<std::string> way : {std::vector<std::string>{}, {"--num-beams", "3"}}) {
+    const auto cached = answers(way);
+    way.push_back("--no-cache");
+    expect_same(answers(way), cached);
+  }
+}
+
+TEST_F(GenerateProgram, OptionsOfOutputs) {
+  const auto plain = answers({"--log-probs"});
+  const auto begun = answers({"--prefix", "kilu", "--log-probs", "--no-repeat-ngram", "1"});
+  const auto lengthy = std::find_if(plain.begin(), plain.end(), [](const Json& answer) {
+    return answer["output"].get<std::string>().size() > 3 && answer["output_ids"].size() > 3;
+  });
+  ASSERT_NE(lengthy, plain.end());
+  const std::string start = (*lengthy)["output"].get<std::string>().substr(0, 1);
+  const auto stopped = answers({"--stop", start});
+  const auto of_stopped = stopped[static_cast<size_t>(lengthy - plain.begin())];
+  EXPECT_LT(of_stopped["output_ids"].size(), (*lengthy)["output_ids"].size());
+  EXPECT_THAT(of_stopped["output"].get<std::string>(), HasSubstr(start));
+  for (size_t i = 0; i < plain.size(); ++i) {
+    double sum = 0;
+    for (const Json& log_p : plain[i]["token_log_probs"]) sum += log_p.get<double>();
+    EXPECT_NEAR(sum, plain[i]["log_prob"].get<double>(), 1e-6);
+    EXPECT_THAT(begun[i]["output"].get<std::string>(), ::testing::StartsWith("kilu"));
+    EXPECT_LT(begun[i]["token_log_probs"].size(), begun[i]["output_ids"].size() + 1);
+    const auto ids = begun[i]["output_ids"].get<std::vector<int>>();
+    const auto prefix = ids.size() - begun[i]["token_log_probs"].size();
+    const std::set<int> different(ids.begin() + static_cast<std::ptrdiff_t>(prefix), ids.end());
+    EXPECT_EQ(different.size(), ids.size() - prefix);
+  }
 }
 
 TEST_F(GenerateProgram, FileAndStandardOutputAreTheSame) {
