@@ -34,6 +34,11 @@ test-oracle: build  ## Check models both ways against transformers 4.57.6 (fetch
 bench: build  ## Measure this machine against the aims of docs/performance.md (ARGS='--large --compare')
 	@tools/bench_table.py --program $(BUILD)/bin/switchyard $(ARGS)
 
+bench-inference: build  ## Measure decoding, and Hugging Face's beside it (fetches it: 1.5 GB)
+	@$(BUILD)/bin/switchyard bench --decode --shape base8
+	@$(BUILD)/bin/switchyard bench --decode --shape base8 --batch 16
+	@scripts/oracle.sh tools/compare_hf_decode.py --program $(BUILD)/bin/switchyard $(ARGS)
+
 quickstart:  ## From nothing to a measured answer: train dense and sparse models, compare them
 	@scripts/quickstart.sh
 
@@ -55,5 +60,5 @@ clean:  ## Remove all builds; what set-up has fetched stays in .deps
 configure: setup
 	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
 
-.PHONY: help setup configure build all test test-oracle bench quickstart install fuzz format tidy \
-        clean
+.PHONY: help setup configure build all test test-oracle bench bench-inference quickstart install fuzz \
+        format tidy clean

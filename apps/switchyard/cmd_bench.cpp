@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "bench/checkpoint_bench.h"
 #include "bench/compare_files.h"
+#include "bench/decode_bench.h"
 #include "bench/op_bench.h"
 #include "bench/op_record.h"
 #include "bench/op_table.h"
@@ -28,7 +29,8 @@ struct BenchCommand {
   std::vector<std::string> compared;  // two files
   int64_t input_length = 0, target_length = 0, steps = 0;
   std::string checkpoint_folder;
-  bool ops = false;
+  bool ops = false, decode = false;
+  int64_t batch = 1;
   OpBenchOptions op_options;
   bool json = false;
 };
@@ -92,6 +94,19 @@ void run_ops(const BenchCommand& command, int threads) {
   }
 }
 
+void run_decode(const BenchCommand& command, int threads) {
+  Recipe recipe = bench_shape(command.shape).recipe;
+  recipe.apply(command.overrides);
+  DecodeRecord record{command.shape, processor_name(), recipe.train.precision, threads, {}, {}};
+  record.options.batch = command.batch;
+  if (command.input_length > 0) record.options.input_length = command.input_length;
+  if (command.target_length > 0) record.options.new_tokens = command.target_length;
+  if (command.steps > 0) record.options.rounds = command.steps;
+  prepare_process(threads);
+  record.result = run_decode_bench(recipe.model, record.precision, record.options);
+  fmt::print("{}", command.json ? to_json(record).dump() + "\n" : decode_table(record));
+}
+
 void run_steps(const BenchCommand& command, int threads) {
   const BenchShape& shape = bench_shape(command.shape);
   StepBenchOptions options = shape.options;
@@ -139,6 +154,8 @@ void run(const BenchCommand& command, int threads) {
     fmt::print("{}", compare_bench_files(command.compared[0], command.compared[1]));
   } else if (command.ops) {
     run_ops(command, threads);
+  } else if (command.decode) {
+    run_decode(command, threads);
   } else {
     run_steps(command, threads);
   }
@@ -156,6 +173,16 @@ void add_bench_command(CLI::App& app, const GlobalOptions& global) {
   for (const BenchShape& shape : bench_shapes()) {
     shapes += (shapes.empty() ? "" : "; ") + shape.text;
   }
+  CLI::Option* decode = command->add_flag("--decode", state->decode,
+                                          "Time greedy decoding of made-up weights instead: "
+                                          "tokens/s, time to the first token, share of "
+                                          "what reading the weights allows. --input-length and "
+                                          "--target-length (64 each by default) are "
+                                          "ids in and out, --steps whole batches (5)");
+  command->add_option("--batch", state->batch, "With --decode: inputs decoded together")
+      ->needs(decode)
+      ->check(CLI::Range(1, 1 << 16))
+      ->option_text("N=1");
   const std::vector<CLI::Option*> of_steps = {
       command->add_option("--shape", state->shape, shapes)->option_text("NAME=mini"),
       command
@@ -184,6 +211,8 @@ void add_bench_command(CLI::App& app, const GlobalOptions& global) {
       "router, norm, dropout, embedding, cross-entropy, optimizers. Share of what limits it: the "
       "GEMM rate, memory, or memory for weights (few rows)");
   for (CLI::Option* option : of_steps) option->excludes(ops);
+  decode->excludes(ops);
+  decode->excludes(of_steps[1]);  // --recipe
   command
       ->add_option("--only", state->op_options.only,
                    "With --ops: only operations whose names contain one of these, e.g. experts "

@@ -52,6 +52,17 @@ TEST(BenchProgram, SingleOperations) {
   EXPECT_THAT(compared.out, HasSubstr("router/8192x8/fwd"));
 }
 
+TEST(BenchProgram, Decoding) {
+  const ProgramResult measured = run_program(
+      {"--threads", "1", "bench", "--decode", "--shape", "tiny", "--batch", "2", "--input-length",
+       "6", "--target-length", "4", "--steps", "2", "--set", "model.vocab_size=200", "--json"});
+  ASSERT_EQ(measured.exit_code, 0) << measured.err;
+  const nlohmann::json json = nlohmann::json::parse(measured.out);
+  EXPECT_EQ(json["kind"], "decode");
+  EXPECT_EQ(json["batch"], 2);
+  EXPECT_GT(json["tokens_per_second"], 0);
+}
+
 TEST(BenchProgram, WrongOptionsAreNamed) {
   const auto complaint = [](const std::vector<std::string>& arguments) {
     const ProgramResult result = run_program(arguments);
@@ -61,6 +72,8 @@ TEST(BenchProgram, WrongOptionsAreNamed) {
   EXPECT_THAT(complaint({"bench", "--ops", "--only", "atention"}),
               HasSubstr("no operation has \"atention\" in its name; --only"));
   EXPECT_THAT(complaint({"bench", "--only", "router"}), HasSubstr("--ops"));
+  EXPECT_THAT(complaint({"bench", "--batch", "2"}), HasSubstr("--decode"));
+  EXPECT_THAT(complaint({"bench", "--ops", "--decode"}), HasSubstr("excludes"));
   EXPECT_THAT(complaint({"bench", "--ops", "--shape", "base8"}), HasSubstr("excludes"));
   EXPECT_THAT(complaint({"bench", "--shape", "huge"}),
               HasSubstr("choose one of: tiny, mini, small, base8, base128"));
