@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "infer/cached_decoder.h"
+#include "infer/engine/expert_choice.h"
 #include "infer/generate.h"
 #include "infer/generate_lines.h"
 #include "lines.h"
