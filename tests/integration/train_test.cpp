@@ -361,7 +361,7 @@ TEST_F(TrainProgram, InspectTellsWhatIsThere) {
   EXPECT_EQ(of_run["newest"]["experts"], 4);
   const auto of_checkpoint = report(run + "/checkpoints/step-00000005");
   EXPECT_EQ(of_checkpoint["kind"], "checkpoint");
-  EXPECT_EQ(of_checkpoint["verified"], "all checksums");
+  EXPECT_EQ(of_checkpoint["verified"], "all checksums, all weights finite");
   EXPECT_EQ(report(data() + "/train")["split"], "train");
   EXPECT_EQ(report(data())["validation"]["split"], "validation");
   EXPECT_THAT(run_program({"inspect", run}).out, HasSubstr("parameters"));
