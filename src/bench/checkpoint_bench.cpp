@@ -3,29 +3,19 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/files.h"
 #include "base/format.h"
+#include "base/median.h"
 #include "bench/step_runner.h"
 #include "train/checkpoint_writer.h"
 
 namespace switchyard {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 /// Below the folder given, removed with its contents.
 class ScratchFolder {
@@ -85,10 +75,10 @@ CheckpointBenchResult run_checkpoint_bench(const Recipe& recipe,
     stalls.push_back(writer.stall_seconds() - stall_before);
     result.copied_bytes = std::max(result.copied_bytes, writer.copied_bytes());
   }
-  result.step_seconds = median(steps);
-  result.stopped = median(stopped);
-  result.stall = median(stalls);
-  result.extra = median(extras);
+  result.step_seconds = median_of(steps);
+  result.stopped = median_of(stopped);
+  result.stall = median_of(stalls);
+  result.extra = median_of(extras);
   return result;
 }
 

@@ -1,12 +1,13 @@
 #include "bench/decode_bench.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/format.h"
+#include "base/median.h"
 #include "base/progress.h"
 #include "base/threads.h"
 #include "bench/memory_rate.h"
@@ -16,17 +17,6 @@
 
 namespace switchyard {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? 0.0 : values[values.size() / 2];
-}
 
 at::Tensor random_values(const Parameter& parameter, at::ScalarType type) {
   const InitRule rule = parameter.init();
@@ -114,9 +104,9 @@ DecodeBenchResult run_decode_bench(const ModelConfig& config, const std::string&
     rates.push_back(static_cast<double>(options.batch * options.new_tokens) / times.whole);
     steps.insert(steps.end(), times.steps.begin(), times.steps.end());
   }
-  result.first_token_seconds = median(firsts);
-  result.step_seconds = median(steps);
-  result.tokens_per_second = median(rates);
+  result.first_token_seconds = median_of(firsts);
+  result.step_seconds = median_of(steps);
+  result.tokens_per_second = median_of(rates);
   if (options.batch == 1 && result.step_seconds > 0) {
     result.memory_share =
         static_cast<double>(result.bytes_per_step) / result.step_seconds / result.memory_rate;

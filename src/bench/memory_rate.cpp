@@ -6,22 +6,16 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstring>
 #include <functional>
 
+#include "base/clock.h"
 #include "base/threads.h"
 
 namespace switchyard {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr int64_t kGrain = 1 << 12;  // words of 8 bytes that are worth a thread
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 double best_rate(int64_t bytes, double seconds, const std::function<void()>& pass) {
   pass();  // maps the pages

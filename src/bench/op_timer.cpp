@@ -1,29 +1,22 @@
 #include "bench/op_timer.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cstddef>
 #include <functional>
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
+#include "base/median.h"
+
 namespace switchyard {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kFewest = 5, kMost = 10000;
 
 double seconds_of(const std::function<at::Tensor()>& run) {
   const Clock::time_point start = Clock::now();
   run();
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
+  return seconds_since(start);
 }
 
 }  // namespace
@@ -40,8 +33,8 @@ PairTimes time_pair(const OpPair& pair, double seconds) {
     spent += ours.back() + reference.back();
     ++times.repeats;
   }
-  times.ours = median(std::move(ours));
-  times.reference = median(std::move(reference));
+  times.ours = median_of(std::move(ours));
+  times.reference = median_of(std::move(reference));
   return times;
 }
 

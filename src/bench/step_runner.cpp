@@ -1,7 +1,6 @@
 #include "bench/step_runner.h"
 
-#include <chrono>
-
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/format.h"
 #include "base/progress.h"
@@ -11,8 +10,6 @@
 
 namespace switchyard {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // A machine that swaps or ends the process says nothing about speed.
 const Recipe& checked_memory(const Recipe& recipe) {
@@ -51,7 +48,7 @@ double StepRunner::run() {
                  zipf_ids(sequences, options_.target_length, vocab_size, 2 * salt + 1));
   const Clock::time_point start = Clock::now();
   last_ = train_step(model_, *optimizer_, batch, recipe_, step_);
-  return std::chrono::duration<double>(Clock::now() - start).count();
+  return seconds_since(start);
 }
 
 }  // namespace switchyard

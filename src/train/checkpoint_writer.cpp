@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -13,12 +14,11 @@ namespace {
 class StopWatch {
  public:
   explicit StopWatch(double& seconds) : seconds_(seconds) {}
-  ~StopWatch() { seconds_ += std::chrono::duration<double>(Clock::now() - start_).count(); }
+  ~StopWatch() { seconds_ += seconds_since(start_); }
   StopWatch(const StopWatch&) = delete;
   StopWatch& operator=(const StopWatch&) = delete;
 
  private:
-  using Clock = std::chrono::steady_clock;
   double& seconds_;
   const Clock::time_point start_ = Clock::now();
 };

@@ -4,21 +4,15 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <functional>
 
+#include "base/clock.h"
 #include "ops/layer_products.h"
 
 namespace switchyard {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr int kLeastPasses = 5;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 /// LibTorch's product and, where it is another, ours, taking turns.
 double best_rate(int64_t size, at::ScalarType type, double seconds) {

@@ -1,12 +1,12 @@
 #include "train/trainer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/format.h"
 #include "base/hash.h"
@@ -30,12 +30,6 @@
 
 namespace switchyard {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // Of what the training data holds: a run must not go on with other data under the same name.
 std::string fingerprint(const TrainingStream& stream) {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "train/health/spike_detector.h"
+#include "base/median.h"
 
 namespace switchyard {
 namespace {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/median.h"
+
 namespace switchyard {
 namespace {
 
@@ -18,13 +20,6 @@ Spike score_of(const std::vector<double>& losses, double loss) {
 }
 
 }  // namespace
-
-double median_of(std::vector<double> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 std::optional<Spike> watch_loss(std::vector<double>& losses, double loss, int64_t window,
                                 double threshold) {

@@ -18,7 +18,4 @@ struct Spike {
 std::optional<Spike> watch_loss(std::vector<double>& losses, double loss, int64_t window,
                                 double threshold);
 
-/// 0 of none.
-double median_of(std::vector<double> values);
-
 }  // namespace switchyard
