@@ -104,7 +104,9 @@ TEST_P(ManySteps, RaggedShapesLeaveMemoryFlat) {
     if (step == kSettled) settled = peak_memory();
   }
   constexpr unsigned long long kSlack = 2u << 20;  // of the allocator; 1,900 steps at 1.1 KiB each
+#ifndef __SANITIZE_ADDRESS__                       // which keeps what was freed
   EXPECT_LE(peak_memory(), settled + kSlack);
+#endif
   std::cout << "peak memory after 100 steps " << settled << ", after 2000 " << peak_memory()
             << "\n";
 }
