@@ -85,7 +85,7 @@ AtomicFileWriter::AtomicFileWriter(std::string path)
 AtomicFileWriter::~AtomicFileWriter() {
   if (fd_ < 0) return;
   ::close(fd_);
-  file_calls::remove(temporary_);
+  if (!left_) file_calls::remove(temporary_);
 }
 
 void AtomicFileWriter::write(std::span<const std::byte> bytes) {
@@ -107,6 +107,12 @@ void AtomicFileWriter::flush() {
   write_all(fd_, buffer_.data(), used_, path_);
   written_ += used_;
   used_ = 0;
+}
+
+void AtomicFileWriter::sync() {
+  flush();
+  if (file_calls::sync(fd_, path_) != 0) throw system_failure("cannot sync", path_, errno);
+  left_ = true;
 }
 
 void AtomicFileWriter::commit() {

@@ -45,6 +45,8 @@ class AtomicFileWriter {
   void write(std::string_view text);
   /// Bytes written so far.
   uint64_t size() const { return written_ + used_; }
+  /// What was written so far outlives a power cut and this object, under the temporary name.
+  void sync();
   void commit();
 
  private:
@@ -52,6 +54,7 @@ class AtomicFileWriter {
 
   std::string path_, temporary_;
   int fd_ = -1;
+  bool left_ = false;  // what sync() promises
   uint64_t written_ = 0;
   size_t used_ = 0;
   std::string buffer_;

@@ -90,6 +90,20 @@ nlohmann::ordered_json ReadCounts::to_json() const {
           {"split_documents", split_documents}};
 }
 
+ReadCounts ReadCounts::from_json(const nlohmann::json& object) {
+  ReadCounts counts;
+  object.at("documents").get_to(counts.documents);
+  object.at("bytes").get_to(counts.bytes);
+  object.at("empty").get_to(counts.empty);
+  object.at("malformed_json").get_to(counts.malformed_json);
+  object.at("missing_text").get_to(counts.missing_text);
+  object.at("too_long_lines").get_to(counts.too_long_lines);
+  object.at("invalid_utf8_replaced").get_to(counts.invalid_utf8_replaced);
+  object.at("invalid_utf8_skipped").get_to(counts.invalid_utf8_skipped);
+  object.at("split_documents").get_to(counts.split_documents);
+  return counts;
+}
+
 std::string ReadCounts::left_out_text() const {
   std::string text;
   const auto add_reason = [&](uint64_t count, const char* reason) {

@@ -28,6 +28,8 @@ struct ReadCounts {
   void add(const ReadCounts& other);
   uint64_t left_out() const;
   nlohmann::ordered_json to_json() const;
+  /// Throws nlohmann::json::exception where a count is missing.
+  static ReadCounts from_json(const nlohmann::json& object);
   /// "3 empty, 1 malformed JSON", or "nothing".
   std::string left_out_text() const;
 };

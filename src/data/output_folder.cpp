@@ -63,10 +63,10 @@ void check_place(const std::string& path, bool overwrite) {
 }
 
 /// Temporary folders of the same place whose process is gone.
-void remove_leftovers(const fs::path& place) {
+std::vector<std::string> find_leftovers(const fs::path& place) {
   const std::string mark = place.filename().string() + kTemporaryMark;
   std::error_code code;
-  std::vector<fs::path> leftovers;
+  std::vector<std::string> leftovers;
   const fs::path parent = place.has_parent_path() ? place.parent_path() : fs::path(".");
   for (fs::directory_iterator at(parent, code), end; !code && at != end; at.increment(code)) {
     const std::string name = at->path().filename().string();
@@ -74,17 +74,17 @@ void remove_leftovers(const fs::path& place) {
     const std::string number = name.substr(mark.size());
     if (number.empty() || number.find_first_not_of("0123456789") != std::string::npos) continue;
     const auto process = static_cast<pid_t>(std::atoll(number.c_str()));
-    if (process > 0 && ::kill(process, 0) != 0 && errno == ESRCH) leftovers.push_back(at->path());
+    // In a container the process before may have had our number.
+    const bool gone = process == ::getpid() || (::kill(process, 0) != 0 && errno == ESRCH);
+    if (process > 0 && gone) leftovers.push_back(at->path());
   }
-  for (const fs::path& leftover : leftovers) {
-    log_info("removing what an interrupted run left: {}", leftover.string());
-    fs::remove_all(leftover, code);
-  }
+  return leftovers;
 }
 
 }  // namespace
 
-OutputFolder::OutputFolder(const std::string& path, bool overwrite) {
+OutputFolder::OutputFolder(const std::string& path, bool overwrite,
+                           const std::function<bool(const std::string&)>& can_continue) {
   // The place itself, so that ".", "a/.." and links are renamed as what they stand for.
   std::error_code code;
   fs::path place = fs::weakly_canonical(path, code);
@@ -92,8 +92,21 @@ OutputFolder::OutputFolder(const std::string& path, bool overwrite) {
   if (!place.has_filename()) place = place.parent_path();  // a slash at the end
   path_ = place.string();
   check_place(path_, overwrite);
-  remove_leftovers(path_);
   temporary_ = path_ + kTemporaryMark + std::to_string(::getpid());
+  std::string taken;
+  for (const std::string& left : find_leftovers(path_)) {
+    if (taken.empty() && can_continue && can_continue(left)) {
+      taken = left;
+    } else {
+      log_info("removing what an interrupted run left: {}", left);
+      remove_tree(left);
+    }
+  }
+  if (!taken.empty()) {
+    if (taken != temporary_) rename_synced(taken, temporary_);
+    continued_ = true;
+    return;
+  }
   try {
     make_directories(temporary_);
   } catch (const Error& error) {
@@ -101,9 +114,15 @@ OutputFolder::OutputFolder(const std::string& path, bool overwrite) {
   }
 }
 
+void OutputFolder::start_anew() {
+  remove_tree(temporary_);
+  make_directories(temporary_);
+  continued_ = false;
+}
+
 OutputFolder::~OutputFolder() {
   std::error_code code;
-  if (!committed_) fs::remove_all(temporary_, code);
+  if (!kept_) fs::remove_all(temporary_, code);
 }
 
 void OutputFolder::commit() {
@@ -113,14 +132,14 @@ void OutputFolder::commit() {
     // Swaps the two folders in one step; the old data is then the temporary folder.
     if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) == 0) {
       fs::remove_all(temporary_, code);
-      committed_ = true;
+      kept_ = true;
       return;
     }
     fs::remove_all(path_, code);  // a file system that cannot swap
     if (code) throw system_failure("cannot replace", path_, code.value());
   }
   commit_directory(temporary_, path_);
-  committed_ = true;
+  kept_ = true;
 }
 
 }  // namespace switchyard

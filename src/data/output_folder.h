@@ -1,29 +1,38 @@
 // A folder that appears whole or not at all: filled under a temporary name next to its place.
 #pragma once
 
+#include <functional>
 #include <string>
 
 namespace switchyard {
 
-/// Without commit() the temporary folder is removed with all that is in it.
+/// Without commit() or keep() the temporary folder is removed with all that is in it.
 class OutputFolder {
  public:
-  /// Removes what a killed process left behind, then makes the temporary folder. Throws
-  /// Error(kUsage) if `path` holds anything, unless it is prepared data and `overwrite` is set;
-  /// Error(kRuntime) if it cannot be made there.
-  OutputFolder(const std::string& path, bool overwrite);
+  /// Makes the temporary folder, or takes up one that a process left behind when it ended and of
+  /// which `can_continue` says true; others are removed. Throws Error(kUsage) if `path` holds
+  /// anything, unless it is prepared data and `overwrite` is set; Error(kRuntime) if it cannot be
+  /// made there.
+  OutputFolder(const std::string& path, bool overwrite,
+               const std::function<bool(const std::string& left)>& can_continue = {});
   ~OutputFolder();
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
 
   /// Where to write.
   const std::string& temporary() const { return temporary_; }
+  /// Whether the temporary folder holds what another process left.
+  bool continued() const { return continued_; }
+  /// Empties the temporary folder.
+  void start_anew();
+  /// Leaves the temporary folder to a later process.
+  void keep() { kept_ = true; }
   /// Renames to the final place; prepared data that was there is removed after.
   void commit();
 
  private:
   std::string path_, temporary_;
-  bool committed_ = false;
+  bool continued_ = false, kept_ = false;
 };
 
 }  // namespace switchyard

@@ -3,174 +3,29 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
-#include <future>
+#include <filesystem>
 #include <memory>
 #include <string_view>
-#include <thread>
-#include <utility>
+#include <system_error>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/files.h"
+#include "base/format.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "base/threads.h"
-#include "data/document_parser.h"
+#include "base/progress.h"
+#include "data/encoding_pipeline.h"
 #include "data/output_folder.h"
-#include "data/prepared_writer.h"
+#include "data/prepare_state.h"
+#include "data/split_writers.h"
 #include "text/tokenizer.h"
 
 namespace switchyard {
 namespace {
 
-struct EncodedDocument {
-  size_t begin, end;  // in the batch's ids
-  bool validation;
-};
-
-struct EncodedBatch {
-  std::vector<int32_t> ids;
-  std::vector<EncodedDocument> documents;
-  ReadCounts counts;
-  uint64_t without_tokens = 0;
-  std::vector<std::string> notes;
-  uint64_t consumed_bytes = 0;  // of the inputs, when the batch had been read
-};
-
-/// One batch on its way: the reader fills `records`, a worker sets `result`.
-struct Task {
-  RecordBatch records;
-  uint64_t consumed_bytes = 0;
-  std::promise<EncodedBatch> result;
-};
-
-/// Reader thread -> worker threads -> next() on the caller's thread, in the order of reading.
-/// Both queues are bounded, so memory is too.
-class Pipeline {
- public:
-  /// `ended` is set when no more records are wanted: it must end the reader's waiting.
-  Pipeline(RecordReader& reader, const PrepareOptions& options, const Tokenizer& tokenizer,
-           std::atomic<bool>& ended)
-      : options_(options),
-        ended_(ended),
-        tokenizer_(tokenizer),
-        parser_(options.read),
-        waiting_(static_cast<size_t>(options.threads)),
-        ordered_(static_cast<size_t>(options.threads) * 2) {
-    threads_.emplace_back([this, &reader] { read_all(reader); });
-    for (int i = 0; i < options.threads; ++i) threads_.emplace_back([this] { work(); });
-  }
-
-  ~Pipeline() {
-    ended_ = true;
-    waiting_.close();
-    ordered_.close();
-    for (std::thread& thread : threads_) thread.join();
-  }
-
-  /// Nothing at the end. Rethrows what a thread threw.
-  std::optional<EncodedBatch> next() {
-    auto result = ordered_.pop();
-    if (!result) {
-      if (reader_error_) std::rethrow_exception(reader_error_);
-      return std::nullopt;
-    }
-    return result->get();
-  }
-
- private:
-  void read_all(RecordReader& reader) {
-    try {
-      for (;;) {
-        auto task = std::make_unique<Task>();
-        if (!reader.next(task->records)) break;
-        task->consumed_bytes = reader.consumed_bytes();
-        // In this order a result that is waited for always has its task queued next.
-        if (!ordered_.push(task->result.get_future())) return;
-        if (!waiting_.push(std::move(task))) return;
-      }
-    } catch (...) {
-      reader_error_ = std::current_exception();
-    }
-    waiting_.close();
-    ordered_.close();
-  }
-
-  void work() {
-    while (auto task = waiting_.pop()) {
-      try {
-        (*task)->result.set_value(encode(**task));
-      } catch (...) {
-        (*task)->result.set_exception(std::current_exception());
-      }
-    }
-  }
-
-  EncodedBatch encode(const Task& task) const {
-    EncodedBatch batch;
-    batch.consumed_bytes = task.consumed_bytes;
-    const auto encode_document = [&](std::string_view text) {
-      const size_t begin = batch.ids.size();
-      tokenizer_.encode_document(text, batch.ids);
-      if (batch.ids.size() == begin) {
-        ++batch.without_tokens;
-        return;
-      }
-      const bool validation = is_validation(text, options_.validation_share, options_.split_seed);
-      batch.documents.push_back({begin, batch.ids.size(), validation});
-    };
-    parser_.parse(task.records, encode_document, batch.counts, batch.notes);
-    return batch;
-  }
-
-  const PrepareOptions& options_;
-  std::atomic<bool>& ended_;
-  const Tokenizer& tokenizer_;
-  DocumentParser parser_;
-  BoundedQueue<std::unique_ptr<Task>> waiting_;
-  BoundedQueue<std::future<EncodedBatch>> ordered_;
-  std::exception_ptr reader_error_;  // set before ordered_ is closed, read after
-  std::vector<std::thread> threads_;
-};
-
-/// One of the two folders of an output.
-class SplitWriter {
- public:
-  SplitWriter(const std::string& folder, const Tokenizer& tokenizer, uint64_t shard_tokens)
-      : folder_(make_folder(folder)),
-        tokenizer_(tokenizer),
-        writer_(folder_, tokenizer.vocab_size(), shard_tokens) {}
-
-  PreparedWriter& writer() { return writer_; }
-
-  Manifest finish(const std::string& name, const PrepareOptions& options, const ReadCounts& read) {
-    write_file(folder_ + "/" + Manifest::kTokenizerName, tokenizer_.model_bytes());
-    Manifest manifest;
-    manifest.split = name;
-    manifest.validation_share = options.validation_share;
-    manifest.split_seed = options.split_seed;
-    manifest.tokenizer_hash = tokenizer_.hash();
-    manifest.sources = options.read.inputs;
-    manifest.read = read;
-    manifest = writer_.finish(std::move(manifest));
-    sync_directory(folder_);
-    return manifest;
-  }
-
- private:
-  static const std::string& make_folder(const std::string& folder) {
-    make_directories(folder);
-    return folder;
-  }
-
-  std::string folder_;
-  const Tokenizer& tokenizer_;
-  PreparedWriter writer_;
-};
-
-void log_notes(const std::vector<std::string>& notes, size_t& logged) {
+void log_notes(const std::vector<std::string>& notes, uint64_t& logged) {
   for (const std::string& note : notes) {
     if (logged >= DocumentParser::kMaxNotes) return;
     log_warning("{}{}", note,
@@ -178,45 +33,87 @@ void log_notes(const std::vector<std::string>& notes, size_t& logged) {
   }
 }
 
-/// Everything below `folder`, which exists and is empty.
-PrepareSummary write_splits(const PrepareOptions& options, const Tokenizer& tokenizer,
-                            RecordReader& reader, std::atomic<bool>& ended,
-                            const std::string& folder,
-                            const std::function<void(const PrepareProgress&)>& progress) {
-  SplitWriter train(folder + "/train", tokenizer, options.shard_tokens);
-  std::optional<SplitWriter> validation;
-  if (options.validation_share > 0) {
-    validation.emplace(folder + "/validation", tokenizer, options.shard_tokens);
+/// Everything that decides the bytes written, in one number; "" if the input cannot be read again.
+std::string job_of(const PrepareOptions& options, const Tokenizer& tokenizer,
+                   const std::vector<InputFile>& files) {
+  const ReadOptions& read = options.read;
+  nlohmann::json job = {read.inputs,        read.format,
+                        read.documents,     read.text_key,
+                        read.invalid_utf8,  read.max_document_bytes,
+                        tokenizer.hash(),   options.validation_share,
+                        options.split_seed, options.shard_tokens};
+  for (const InputFile& file : files) {
+    std::error_code code;
+    const auto time = std::filesystem::last_write_time(file.path, code);
+    if (code || !std::filesystem::is_regular_file(file.path, code)) return "";
+    job.push_back({file.path, file.json, file.bytes, time.time_since_epoch().count()});
   }
+  return to_hex(hash64(job.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
+}
+
+/// Writers in the output's temporary folder, at the point that `state` tells of; if that is not to
+/// be had, at the beginning, with a new state.
+std::unique_ptr<SplitWriters> open_writers(const PrepareOptions& options,
+                                           const Tokenizer& tokenizer, OutputFolder& output,
+                                           PrepareState& state) {
+  if (output.continued()) {
+    try {
+      auto writers = std::make_unique<SplitWriters>(output.temporary(), tokenizer, options);
+      writers->take_up(state);
+      log_info("going on with what an interrupted run left: {} documents, {} tokens are done",
+               format_count(static_cast<long long>(state.read.documents)),
+               format_count(static_cast<long long>(state.tokens)));
+      return writers;
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kDamaged) throw;
+      log_warning("{}; starting anew", error.what());
+    }
+    output.start_anew();
+    PrepareState anew;
+    anew.job = state.job;
+    state = anew;
+  }
+  return std::make_unique<SplitWriters>(output.temporary(), tokenizer, options);
+}
+
+/// Everything below the output's temporary folder, from `state` on.
+PrepareSummary write_splits(const PrepareOptions& options, const Tokenizer& tokenizer,
+                            RecordReader& reader, std::atomic<bool>& ended, OutputFolder& output,
+                            PrepareState& state,
+                            const std::function<void(const PrepareProgress&)>& progress) {
+  const auto writers = open_writers(options, tokenizer, output, state);
   const uint64_t total_bytes = reader.total_bytes();
-  PrepareSummary summary;
-  uint64_t tokens = 0;
-  size_t logged = 0;
+  uint64_t saved_bytes = state.read.bytes;
   {
-    Pipeline pipeline(reader, options, tokenizer, ended);
+    EncodingPipeline pipeline(reader, options, tokenizer, state, ended);
     while (const auto batch = pipeline.next()) {
-      if (options.read.stop && options.read.stop())
-        throw runtime_failure("interrupted", options.output);
-      const std::span<const int32_t> ids = batch->ids;
-      for (const EncodedDocument& document : batch->documents) {
-        PreparedWriter& writer = document.validation ? validation->writer() : train.writer();
-        writer.add_document(ids.subspan(document.begin, document.end - document.begin));
+      const bool stop = options.read.stop && options.read.stop();
+      if (stop && saved_bytes > 0) writers->save(state);
+      if (stop) throw runtime_failure("interrupted", options.output);
+      writers->add(*batch);
+      ++state.batches;
+      state.input_hash = batch->input_hash;
+      state.tokens += batch->ids.size();
+      state.read.add(batch->counts);
+      state.without_tokens += batch->without_tokens;
+      log_notes(batch->notes, state.notes);
+      if (!state.job.empty() && state.read.bytes - saved_bytes >= options.save_bytes) {
+        writers->save(state);
+        saved_bytes = state.read.bytes;
       }
-      tokens += ids.size();
-      summary.read.add(batch->counts);
-      summary.without_tokens += batch->without_tokens;
-      log_notes(batch->notes, logged);
       if (progress) {
-        progress({batch->consumed_bytes, total_bytes, summary.read.documents, tokens});
+        progress({batch->consumed_bytes, total_bytes, state.read.documents, state.tokens});
       }
     }
   }
-  if (tokens == 0) {
+  if (state.tokens == 0) {
     throw usage_error("no text in the input", options.read.inputs.front(),
-                      "left out: " + summary.read.left_out_text());
+                      "left out: " + state.read.left_out_text());
   }
-  summary.train = train.finish("train", options, summary.read);
-  if (validation) summary.validation = validation->finish("validation", options, summary.read);
+  PrepareSummary summary;
+  summary.read = state.read;
+  summary.without_tokens = state.without_tokens;
+  writers->finish(options, summary);
   return summary;
 }
 
@@ -250,11 +147,24 @@ PrepareSummary prepare(const PrepareOptions& options,
   ReadOptions read = options.read;
   read.stop = [&] { return ended || (options.read.stop && options.read.stop()); };
   RecordReader reader(read);
-  OutputFolder output(options.output, options.overwrite);
+  PrepareState state;
+  state.job = job_of(options, tokenizer, reader.files());
+  OutputFolder output(options.output, options.overwrite, [&](const std::string& left) {
+    const auto found = PrepareState::read_from(left);
+    if (!found || state.job.empty() || found->job != state.job) return false;
+    state = *found;
+    return true;
+  });
   PrepareSummary summary;
   try {
-    summary = write_splits(options, tokenizer, reader, ended, output.temporary(), progress);
+    summary = write_splits(options, tokenizer, reader, ended, output, state, progress);
   } catch (const Error& error) {
+    const bool stopped = options.read.stop && options.read.stop();
+    const bool noted = std::filesystem::exists(output.temporary() + "/" + PrepareState::kFileName);
+    if (stopped && noted) {
+      output.keep();
+      log_info("what was done is kept: the same command goes on with it");
+    }
     // The temporary folder is gone when the user reads this: name the place asked for.
     std::string where = error.where_part();
     if (where.starts_with(output.temporary())) {

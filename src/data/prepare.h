@@ -23,7 +23,9 @@ struct PrepareOptions {
   uint64_t shard_tokens = 1 << 27;  // of one shard, about
   bool overwrite = false;           // replace prepared data that is there
   int threads = 1;                  // that tokenize
-  // Once read.stop says true, prepare() ends with an Error and leaves nothing behind.
+  uint64_t save_bytes = 16 << 20;   // of text, between two notes of how far it has come
+  // Once read.stop says true, prepare() ends with an Error. What was done by then stays for the
+  // next call if it was noted once.
 };
 
 struct PrepareSummary {
@@ -44,10 +46,12 @@ struct PrepareProgress {
 /// Which split a document belongs to, from its text alone: duplicates land on the same side.
 bool is_validation(std::string_view text, double validation_share, uint64_t seed);
 
-/// Prepares everything in a temporary folder next to `output` and renames it at the end.
-/// `progress` is called now and then. Throws Error: kUsage for missing input, input without text,
-/// an output folder that holds something; kDamaged for damaged compressed input; kRuntime when the
-/// disk is full or the place cannot be written.
+/// Prepares everything in a temporary folder next to `output` and renames it at the end. If an
+/// earlier call with the same options over the same files was cut off, by read.stop or by the end
+/// of its process, it goes on from where that was noted last; the bytes are the same as without.
+/// Standard input is always read from its start. `progress` is called now and then. Throws Error:
+/// kUsage for missing input, input without text, an output folder that holds something; kDamaged
+/// for damaged compressed input; kRuntime when the disk is full or the place cannot be written.
 PrepareSummary prepare(const PrepareOptions& options,
                        const std::function<void(const PrepareProgress&)>& progress = {});
 

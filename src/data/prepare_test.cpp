@@ -68,6 +68,27 @@ class PrepareTest : public ::testing::Test {
     return error;
   }
 
+  /// Input of many batches, and how often its progress may be noted.
+  void read_many_batches() {
+    std::string lines;
+    for (int i = 0; i < 40000; ++i) {
+      lines += format("{{\"text\": \"bata {} dolu {}\"}}\n", i % 977, i);
+    }
+    put_file(folder_ / "lines.jsonl", lines);
+    options_.read.inputs = {input_, folder_ / "lines.jsonl", input_};
+    options_.shard_tokens = 50000;
+    options_.save_bytes = 1;
+  }
+
+  /// The process ends within prepare(), at a call of its progress.
+  void die_at(int call) {
+    EXPECT_EXIT(prepare(options_,
+                        [&](const PrepareProgress&) {
+                          if (--call == 0) ::_exit(9);
+                        }),
+                ::testing::ExitedWithCode(9), "");
+  }
+
   static std::unique_ptr<testing::TemporaryFolder> shared_;
   testing::TemporaryFolder folder_;
   std::string input_ = folder_ / "in.txt";
@@ -254,6 +275,100 @@ TEST_F(PrepareTest, StopLeavesNothing) {
   const Error error = refused();
   EXPECT_EQ(error.kind(), ErrorKind::kRuntime);
   EXPECT_THAT(error.what(), HasSubstr("interrupted"));
+}
+
+TEST_F(PrepareTest, WhatWasCutOffGoesOnToTheSameBytes) {
+  read_many_batches();
+  prepare(options_);
+  const auto whole = files_below(options_.output);
+  fs::remove_all(options_.output);
+  const PrepareSummary anew = prepare(options_);
+  fs::remove_all(options_.output);
+  for (int call = 1; call <= 9; ++call) {
+    die_at(call);
+    if (call % 3 == 0) die_at(2);  // while it goes on
+    options_.threads = 1 + call % 3;
+    uint64_t first = 0;
+    const PrepareSummary summary = prepare(options_, [&](const PrepareProgress& at) {
+      if (first == 0) first = at.documents;
+    });
+    EXPECT_TRUE(files_below(options_.output) == whole) << call;
+    EXPECT_GT(first, static_cast<uint64_t>(call) * 1000) << "what was done is done again";
+    EXPECT_EQ(summary.read.documents, anew.read.documents);
+    EXPECT_EQ(summary.without_tokens, anew.without_tokens);
+    fs::remove_all(options_.output);
+    EXPECT_EQ(names(), (std::set<std::string>{"in.txt", "lines.jsonl"})) << call;
+  }
+}
+
+TEST_F(PrepareTest, StopKeepsWhatWasDone) {
+  read_many_batches();
+  prepare(options_);
+  const auto whole = files_below(options_.output);
+  fs::remove_all(options_.output);
+  std::atomic<bool> stop = false;
+  options_.read.stop = [&] { return stop.load(); };
+  uint64_t done = 0;
+  const Error error = error_of([&] {
+    prepare(options_, [&](const PrepareProgress& at) {
+      done = at.documents;
+      stop = done > 10000;
+    });
+  });
+  EXPECT_THAT(error.what(), HasSubstr("interrupted"));
+  EXPECT_FALSE(fs::exists(options_.output));
+  stop = false;
+  uint64_t first = 0;
+  prepare(options_, [&](const PrepareProgress& at) { first = first ? first : at.documents; });
+  EXPECT_GT(first, done) << "all that was done counts";
+  EXPECT_TRUE(files_below(options_.output) == whole);
+}
+
+TEST_F(PrepareTest, WhatDoesNotFitIsNotTakenUp) {
+  read_many_batches();
+  const auto expect_anew = [&](const std::string& what) {
+    uint64_t first = 0;
+    prepare(options_, [&](const PrepareProgress& at) { first = first ? first : at.documents; });
+    EXPECT_LT(first, 5000u) << what;
+    const auto found = files_below(options_.output);
+    fs::remove_all(options_.output);
+    prepare(options_);
+    EXPECT_TRUE(files_below(options_.output) == found) << what;
+    fs::remove_all(options_.output);
+  };
+  die_at(6);
+  options_.split_seed = 5;
+  expect_anew("another split");
+  die_at(6);
+  put_file(input_, made_up_text(700));
+  expect_anew("another input");
+  die_at(6);
+  for (const auto& entry : fs::recursive_directory_iterator(folder_.path())) {
+    const std::string path = entry.path();
+    if (path.find("shard-00000.tokens") == std::string::npos) continue;
+    std::string bytes = read_file(path);
+    bytes[bytes.size() / 2] ^= 1;
+    put_file(path, bytes);
+  }
+  expect_anew("damaged tokens");
+  die_at(6);
+  for (const auto& entry : fs::directory_iterator(folder_.path())) {
+    const std::string state = entry.path() / "prepare.json";
+    if (fs::exists(state)) put_file(state, read_file(state).substr(0, 100));
+  }
+  expect_anew("half a state");
+}
+
+TEST_F(PrepareTest, InputThatChangedUnseenIsRefused) {
+  read_many_batches();
+  die_at(6);
+  const auto time = fs::last_write_time(input_);
+  std::string text = read_file(input_);
+  text[text.size() / 2] = '#';
+  put_file(input_, text);
+  fs::last_write_time(input_, time);
+  EXPECT_THAT(error_of([&] { prepare(options_); }).what(), HasSubstr("is not what it was"));
+  prepare(options_);
 }
 
 TEST_F(PrepareTest, FullDiskLeavesNothing) {

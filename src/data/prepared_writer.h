@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "data/manifest.h"
 #include "data/piece_sums.h"
+#include "data/shard_remains.h"
 
 namespace switchyard {
 
@@ -21,6 +22,15 @@ class PreparedWriter {
   PreparedWriter(std::string folder, int32_t vocab_size, uint64_t shard_tokens);
 
   void add_document(std::span<const int32_t> ids);
+
+  /// What was added so far outlives a power cut and this object: another writer can take it up.
+  void sync();
+  /// Before anything was added: takes up the first `documents` documents that a writer with the
+  /// same arguments left in the folder when its process ended, and removes what else it left.
+  /// Throws Error(kDamaged) if they are not there, or not what has this hash().
+  void take_up(uint64_t documents, const std::string& hash);
+  /// Of the tokens of all documents so far, in hexadecimal digits.
+  std::string hash() const { return to_hex(all_tokens_hash_.value()); }
 
   uint64_t tokens() const { return manifest_.tokens; }
   uint64_t documents() const { return manifest_.documents; }
@@ -38,7 +48,10 @@ class PreparedWriter {
     ShardEntry entry;
   };
 
+  std::string next_name() const;
   void open_shard();
+  void take_up_closed(const ShardRemains& remains);
+  void add_bytes(std::span<const std::byte> bytes);
   void close_shard();
   void write_offset();
 
@@ -47,6 +60,7 @@ class PreparedWriter {
   Manifest manifest_;
   std::unique_ptr<Shard> shard_;
   PieceHasher pieces_;
+  StreamingHash all_tokens_hash_;
   std::vector<uint16_t> narrow_;  // scratch of add_document
 };
 

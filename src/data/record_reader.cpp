@@ -1,8 +1,10 @@
 #include "data/record_reader.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "text/utf8.h"
 
@@ -13,6 +15,18 @@ constexpr size_t kBufferBytes = 256 << 10;
 constexpr size_t kBatchBytes = 1 << 20;
 constexpr size_t kBatchRecords = 4096;
 constexpr uint64_t kJsonOverhead = 8;  // a JSON line may be this much longer than its text
+constexpr size_t kFirstBytes = 64, kLookedAtBytes = 8 << 10;
+
+/// Other encodings than UTF-8 would become noise without a word.
+void check_is_text(std::string_view begin, const std::string& path) {
+  begin = begin.substr(0, kLookedAtBytes);
+  const auto zeros = static_cast<size_t>(std::count(begin.begin(), begin.end(), '\0'));
+  if (begin.starts_with("\xFF\xFE") || begin.starts_with("\xFE\xFF") ||
+      zeros > std::max<size_t>(16, begin.size() / 4)) {
+    throw usage_error("UTF-16 or no text at all", path,
+                      "give UTF-8; `iconv -f UTF-16 -t UTF-8` makes it");
+  }
+}
 
 }  // namespace
 
@@ -42,6 +56,11 @@ bool RecordReader::open_next_file() {
   line_ = record_line_ = 1;
   skipping_line_ = false;
   if (!fill_buffer()) log_warning("{}: empty file", files_[next_file_ - 1].path);
+  // The first bytes come alone where they were looked at to tell compressed files.
+  for (size_t got = filled_; got > 0 && filled_ < kFirstBytes; filled_ += got) {
+    got = source_->read(buffer_.data() + filled_, buffer_.size() - filled_);
+  }
+  check_is_text({buffer_.data(), filled_}, files_[next_file_ - 1].path);
   constexpr std::string_view kByteOrderMark = "\uFEFF";
   if (std::string_view(buffer_.data(), filled_).starts_with(kByteOrderMark)) {
     used_ = kByteOrderMark.size();

@@ -47,7 +47,8 @@ class RecordReader {
  public:
   explicit RecordReader(const ReadOptions& options);
 
-  /// The next records; false at the end of all inputs.
+  /// The next records; false at the end of all inputs. Throws Error(kUsage) for a file that is
+  /// UTF-16 or no text by its first 8 KiB.
   bool next(RecordBatch& batch);
 
   const std::vector<InputFile>& files() const { return files_; }

@@ -82,6 +82,18 @@ TEST_F(RecordReaderTest, NulBytesAreBytes) {
   EXPECT_EQ(read("a.txt", line + "\n" + line), (Records{{line, 1}, {line, 2}}));
 }
 
+TEST_F(RecordReaderTest, OtherEncodingsAreRefused) {
+  std::string wide;
+  for (const char letter : std::string("some text, forty bytes of it in UTF-16..")) {
+    wide += letter;
+    wide += '\0';
+  }
+  for (const std::string& bytes : {wide, "\xFF\xFE" + wide.substr(0, 4), std::string(5000, '\0')}) {
+    EXPECT_THAT(error_of([&] { read("a.txt", bytes); }).what(),
+                HasSubstr("UTF-16 or no text at all; " + folder_ / "a.txt"));
+  }
+}
+
 TEST_F(RecordReaderTest, JsonLinesKeepTheirNumbers) {
   EXPECT_EQ(read("a.jsonl", "{}\n\n[1]\nbad\n"), (Records{{"{}", 1}, {"[1]", 3}, {"bad", 4}}));
   options_.format = "jsonl";
