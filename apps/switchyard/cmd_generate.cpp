@@ -2,17 +2,21 @@
 #include "commands.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
+#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
+#include <utility>
 
+#include "answer_output.h"
 #include "base/error.h"
-#include "base/files.h"
 #include "base/format.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "base/stop_signal.h"
+#include "infer/batcher.h"
 #include "infer/cached_decoder.h"
 #include "infer/engine/expert_choice.h"
 #include "infer/generate.h"
@@ -52,6 +56,8 @@ class LoadedModel {
     plain_ = load_model(directory, precision);
   }
   const ModelConfig& config() const { return cached_ ? cached_->config() : plain_->config(); }
+  /// Null if it decodes without a cache.
+  InferenceModel* engine() { return cached_ ? &*cached_ : nullptr; }
   std::unique_ptr<StepDecoder> decoder(const std::vector<std::vector<int32_t>>& inputs) {
     if (cached_) return std::make_unique<CachedDecoder>(*cached_, inputs);
     return std::make_unique<ModelStepDecoder>(*plain_, inputs);
@@ -62,32 +68,38 @@ class LoadedModel {
   std::unique_ptr<EncoderDecoder> plain_;
 };
 
-/// Lines go to standard output, or to a file that gets its name when all are there.
-class LineOutput {
- public:
-  explicit LineOutput(const std::string& path) {
-    if (!path.empty() && path != "-") file_.emplace(path);
+/// Stands for all that decides the answers but the lines themselves: options and model.
+std::string job_of(const GenerateCommand& command) {
+  const GenerateOptions& options = command.options;
+  nlohmann::json job = {command.precision,
+                        command.fill,
+                        command.cache ? 0 : command.batch_size,
+                        command.token_log_probs,
+                        command.prefix,
+                        command.stops,
+                        options.max_new_tokens,
+                        options.num_return,
+                        options.num_beams,
+                        options.length_penalty,
+                        options.sample,
+                        options.temperature,
+                        options.top_k,
+                        options.top_p,
+                        options.min_p,
+                        options.seed,
+                        options.output.repetition_penalty,
+                        options.output.no_repeat_ngram};
+  std::set<std::filesystem::directory_entry> files;  // by name
+  for (const auto& entry :
+       std::filesystem::directory_iterator(find_model_directory(command.model))) {
+    if (entry.is_regular_file()) files.insert(entry);
   }
-  void write(const std::string& line) {
-    if (file_) {
-      file_->write(line + "\n");
-    } else if (std::fwrite((line + "\n").data(), 1, line.size() + 1, stdout) != line.size() + 1) {
-      throw system_failure("cannot write", "standard output", errno);
-    }
+  for (const auto& file : files) {
+    job.push_back({file.path().filename().string(), file.file_size(),
+                   file.last_write_time().time_since_epoch().count()});
   }
-  /// Hands what was written to the reader of standard output.
-  void flush() {
-    if (!file_ && std::fflush(stdout) != 0) {
-      throw system_failure("cannot write", "standard output", errno);
-    }
-  }
-  void commit() {
-    if (file_) file_->commit();
-  }
-
- private:
-  std::optional<AtomicFileWriter> file_;
-};
+  return to_hex(hash64(job.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
+}
 
 class GenerateRun {
  public:
@@ -119,19 +131,24 @@ class GenerateRun {
     }
   }
 
+  /// Answers each line of the input, in their order. Throws Error(kRuntime) after a stop signal.
   void run_lines() {
-    LineOutput output(command_.output);  // a place that cannot be written: known at once
-    const std::string source = command_.input == "-" ? "standard input" : command_.input;
-    std::vector<GenerateRequest> batch;
-    uint64_t number = 0;
-    for_each_line(command_.input, [&](std::string_view line) {
-      ++number;
-      if (line.find_first_not_of(" \t\r") == std::string_view::npos) return;
-      batch.push_back(
-          parse_generate_line(line, tokenizer(), model_->config().vocab_size, source, number));
-      if (static_cast<int64_t>(batch.size()) == command_.batch_size) answer(batch, output);
-    });
-    if (!batch.empty()) answer(batch, output);
+    AnswerOutput output(command_.output, job_of(command_));  // known at once if it cannot be made
+    LineReader reader(command_.input, static_cast<size_t>(4 * command_.batch_size),
+                      [] { return stop_signal() != 0; });
+    InferenceModel* engine = model_->engine();
+    try {
+      if (engine && !options_.beam_search() && options_.num_return == 1) {
+        answer_as_they_come(*engine, reader, output);
+      } else {
+        answer_in_batches(reader, output);
+      }
+    } catch (const Error&) {
+      line_.clear();
+      output.tell_what_is_kept();
+      throw;
+    }
+    line_.clear();
     output.commit();
   }
 
@@ -158,28 +175,101 @@ class GenerateRun {
     return generate(*decoder, keys, options_);
   }
 
-  /// Answers the lines of a batch in their order, and empties it.
-  void answer(std::vector<GenerateRequest>& batch, LineOutput& output) {
-    std::vector<std::vector<int32_t>> inputs;
-    std::vector<uint64_t> keys;
-    for (const GenerateRequest& request : batch) {
-      inputs.push_back(request.input_ids);
-      keys.push_back(request.line);
+  /// The next request whose answer is not there yet. Waits for it if `wait`; then nothing is left
+  /// if there is none.
+  std::optional<GenerateRequest> next_request(LineReader& reader, AnswerOutput& output, bool wait) {
+    const std::string source = command_.input == "-" ? "standard input" : command_.input;
+    while (auto line = wait ? reader.next() : reader.next_if_there()) {
+      GenerateRequest request = parse_generate_line(
+          line->text, tokenizer(), model_->config().vocab_size, source, line->number);
+      if (!output.has(request)) return request;
     }
-    const auto generations = decode(inputs, keys);
-    line_.clear();
+    return std::nullopt;
+  }
+
+  /// Lines of a file are worth waiting for; those of a pipe may come when earlier ones are
+  /// answered.
+  bool input_is_file() const {
+    return command_.input != "-" && std::filesystem::is_regular_file(command_.input);
+  }
+
+  /// Lines join and leave the batch at every token.
+  void answer_as_they_come(InferenceModel& engine, LineReader& reader, AnswerOutput& output) {
+    Batcher batcher(engine, command_.batch_size);
+    const bool file = input_is_file();
+    const auto most_waiting = static_cast<size_t>(64 * command_.batch_size);
+    bool more = true;
+    const auto busy = [&] { return batcher.running() + batcher.waiting(); };
+    do {
+      while (more && busy() < 2 * command_.batch_size && output.waiting() < most_waiting) {
+        const bool wait = file || busy() == 0;
+        auto request = next_request(reader, output, wait);
+        if (!request && wait) more = false;
+        if (!request) break;
+        batcher.submit(batch_request(std::move(*request), output));
+      }
+      stop_if_asked();
+    } while (batcher.step() || more);
+  }
+
+  BatchRequest batch_request(GenerateRequest request, AnswerOutput& output) {
+    BatchRequest asked;
+    asked.input = request.input_ids;
+    asked.output = options_.output;
+    asked.max_new_tokens = options_.max_new_tokens;
+    if (options_.sample) asked.sample = options_.sampling();
+    asked.key = request.line;
+    asked.on_done = [this, request = std::move(request), number = output.next_number(),
+                     &output](Generation generation) {
+      output.put(number, answer_line(request, {std::move(generation)}, tokenizer(), answers()));
+      show_progress(1);
+    };
+    return asked;
+  }
+
+  void answer_in_batches(LineReader& reader, AnswerOutput& output) {
+    // Without the cache what a line gives may depend on its batch: those are always filled.
+    const bool fill = input_is_file() || !model_->engine();
+    for (;;) {
+      std::vector<GenerateRequest> batch;
+      while (static_cast<int64_t>(batch.size()) < command_.batch_size) {
+        auto request = next_request(reader, output, fill || batch.empty());
+        if (!request) break;
+        batch.push_back(std::move(*request));
+      }
+      if (batch.empty()) return;
+      std::vector<std::vector<int32_t>> inputs;
+      std::vector<uint64_t> keys;
+      for (const GenerateRequest& request : batch) {
+        inputs.push_back(request.input_ids);
+        keys.push_back(request.line);
+      }
+      const auto generations = decode(inputs, keys);
+      for (size_t i = 0; i < batch.size(); ++i) {
+        output.put(output.next_number(),
+                   answer_line(batch[i], generations[i], tokenizer(), answers()));
+      }
+      show_progress(static_cast<int64_t>(batch.size()));
+      stop_if_asked();
+    }
+  }
+
+  AnswerOptions answers() const {
     AnswerOptions options;
     options.fill = command_.fill;
     options.n_best = options_.num_return > 1;
     options.score = options_.beam_search();
     options.token_log_probs = command_.token_log_probs;
-    for (size_t i = 0; i < batch.size(); ++i) {
-      output.write(answer_line(batch[i], generations[i], tokenizer(), options));
-    }
-    output.flush();
-    done_ += static_cast<int64_t>(batch.size());
+    return options;
+  }
+
+  void show_progress(int64_t lines) {
+    done_ += lines;
     line_.show(format("generate  {} lines", format_count(done_)));
-    batch.clear();
+  }
+
+  void stop_if_asked() const {
+    if (stop_signal() != 0) throw runtime_failure("interrupted", command_.input);
   }
 
   const GenerateCommand& command_;
@@ -199,10 +289,16 @@ void run(const GenerateCommand& command, int threads) {
     throw usage_error("--output goes with --input", "command line", "--text prints its output");
   }
   GenerateRun generate_run(command, threads);
-  if (command.text.empty()) {
-    generate_run.run_lines();
-  } else {
+  if (!command.text.empty()) {
     generate_run.run_text();
+    return;
+  }
+  install_stop_handlers();
+  try {
+    generate_run.run_lines();
+  } catch (const Error&) {
+    if (stop_signal() != 0) std::raise(stop_signal());  // handled by default now: 128 + signal
+    throw;
   }
 }
 

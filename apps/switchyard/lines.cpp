@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -9,8 +10,9 @@
 
 namespace switchyard {
 
-void for_each_line(const std::string& path, const std::function<void(std::string_view)>& use) {
-  const auto source = open_byte_source(path);
+void for_each_line(const std::string& path, const std::function<void(std::string_view)>& use,
+                   const std::function<bool()>& stop) {
+  const auto source = open_byte_source(path, stop);
   std::string pending;
   std::vector<char> block(1 << 18);
   while (const size_t got = source->read(block.data(), block.size())) {
@@ -24,6 +26,44 @@ void for_each_line(const std::string& path, const std::function<void(std::string
     pending += rest;
   }
   if (!pending.empty()) use(pending);
+}
+
+namespace {
+
+/// Nobody wants more lines.
+struct Ended {};
+
+}  // namespace
+
+LineReader::LineReader(const std::string& path, size_t ahead, std::function<bool()> stop)
+    : lines_(ahead), thread_([this, path, stop = std::move(stop)] {
+        try {
+          uint64_t number = 0;
+          for_each_line(
+              path,
+              [&](std::string_view line) {
+                ++number;
+                if (line.find_first_not_of(" \t\r") == std::string_view::npos) return;
+                if (!lines_.push({std::string(line), number})) throw Ended();
+              },
+              [&] { return ended_ || (stop && stop()); });
+        } catch (const Ended&) {
+        } catch (...) {
+          error_ = std::current_exception();
+        }
+        lines_.close();
+      }) {}
+
+LineReader::~LineReader() {
+  ended_ = true;
+  lines_.close();
+  thread_.join();
+}
+
+std::optional<NumberedLine> LineReader::next() {
+  auto line = lines_.pop();
+  if (!line && error_) std::rethrow_exception(error_);
+  return line;
 }
 
 void print_line(const std::string& text) {

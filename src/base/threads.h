@@ -43,6 +43,16 @@ class BoundedQueue {
     return value;
   }
 
+  /// What is there now, if anything.
+  std::optional<T> try_pop() {
+    const std::lock_guard lock(mutex_);
+    if (items_.empty()) return std::nullopt;
+    std::optional<T> value(std::move(items_.front()));
+    items_.pop_front();
+    not_full_.notify_one();
+    return value;
+  }
+
   void close() {
     const std::lock_guard lock(mutex_);
     closed_ = true;

@@ -4,7 +4,6 @@
 #include "base/format.h"
 #include "infer/beam_search.h"
 #include "infer/greedy.h"
-#include "infer/sampling.h"
 
 namespace switchyard {
 
@@ -34,10 +33,7 @@ std::vector<std::vector<Generation>> generate(StepDecoder& decoder,
                                               const std::vector<uint64_t>& keys,
                                               const GenerateOptions& options) {
   if (options.sample) {
-    return sample_decode(decoder, keys,
-                         {options.max_new_tokens, options.temperature, options.top_k, options.top_p,
-                          options.seed, options.num_return, options.min_p},
-                         options.output, options.listener);
+    return sample_decode(decoder, keys, options.sampling(), options.output, options.listener);
   }
   if (options.beam_search()) {
     return beam_search(decoder, {options.max_new_tokens, options.num_beams, options.length_penalty,

@@ -7,6 +7,7 @@
 
 #include "infer/generation.h"
 #include "infer/output_options.h"
+#include "infer/sampling.h"
 #include "infer/step_decoder.h"
 
 namespace switchyard {
@@ -27,6 +28,9 @@ struct GenerateOptions {
   IdListener listener = {};  // greedy and sampling: called with each id as it is written
 
   bool beam_search() const { return num_beams > 1; }
+  SamplingOptions sampling() const {
+    return {max_new_tokens, temperature, top_k, top_p, seed, num_return, min_p};
+  }
   /// Throws Error(kUsage), naming `where`, for options that do not go together or do not fit a
   /// vocabulary of `vocab_size` ids.
   void validate(int64_t vocab_size, const std::string& where) const;

@@ -2,8 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <set>
 #include <sstream>
@@ -85,6 +90,26 @@ class GenerateProgram : public ::testing::Test {
     EXPECT_THAT(result.err, HasSubstr("switchyard: error: "));
     EXPECT_THAT(result.err, HasSubstr(message));
     EXPECT_FALSE(fs::exists(output)) << message;
+  }
+
+  /// The file that a run is writing; "" if there is none.
+  std::string partial() const {
+    for (const auto& entry : fs::directory_iterator(folder_.path())) {
+      const std::string path = entry.path();
+      if (path.find(".partial-") != std::string::npos) return path;
+    }
+    return "";
+  }
+
+  /// Waits until a run has written so many lines.
+  bool wait_for_lines(size_t lines) const {
+    for (int i = 0; i < 6000; ++i) {
+      const std::string path = partial();
+      const std::string text = path.empty() ? "" : read_file(path);
+      if (static_cast<size_t>(std::count(text.begin(), text.end(), '\n')) >= lines) return true;
+      ::usleep(10000);
+    }
+    return false;
   }
 
   static std::unique_ptr<TemporaryFolder> shared_;
@@ -181,6 +206,82 @@ TEST_F(GenerateProgram, FileAndStandardOutputAreTheSame) {
   ASSERT_EQ(to_file.exit_code, 0) << to_file.err;
   EXPECT_EQ(to_file.out, "");
   EXPECT_EQ(read_file(file), generate({"--input", input()}).out);
+}
+
+TEST_F(GenerateProgram, LinesOfAPipeAreAnsweredAsTheyCome) {
+  const std::string pipe = folder_ / "pipe", output = folder_ / "out.jsonl";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const std::vector<std::string>& way :
+       {std::vector<std::string>{}, {"--num-beams", "2"}, {"--no-cache", "--batch-size", "1"}}) {
+    std::vector<std::string> words = {"generate", "--model",          run(), "--precision",
+                                      "fp32",     "--input",          "-",   "--output",
+                                      output,     "--max-new-tokens", "5"};
+    words.insert(words.end(), way.begin(), way.end());
+    // Opened for reading and writing, the pipe never ends.
+    Program program(words, format("exec <> {}", pipe));
+    for (size_t lines = 1; lines <= 3; ++lines) {
+      std::ofstream(pipe, std::ios::app) << "{\"input_ids\":[5,1]}\n" << std::flush;
+      EXPECT_TRUE(wait_for_lines(lines)) << lines;
+    }
+    program.signal(SIGTERM);
+    const ProgramResult result = program.wait();
+    EXPECT_EQ(result.exit_code, 128 + SIGTERM) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("3 answers are kept in " + output + ".partial-"));
+    EXPECT_FALSE(fs::exists(output));
+    fs::remove(partial());
+  }
+}
+
+TEST_F(GenerateProgram, AnInterruptedRunIsTakenUp) {
+  std::string lines;
+  for (int i = 0; i < 4000; ++i) {
+    lines += format("{{\"input_ids\":[{},17,{},40,1],\"id\":{}}}\n\n", 20 + i % 99, 3 + i % 201, i);
+  }
+  const std::string file = folder_ / "many.jsonl", output = folder_ / "out.jsonl";
+  write_file(file, lines);
+  const std::vector<std::string> options = {"--input", file, "--output", output, "--seed", "3"};
+  ASSERT_EQ(generate(options).exit_code, 0);
+  const std::string whole = read_file(output);
+  std::vector<std::string> words = {"generate", "--model",   run(), "--precision",
+                                    "fp32",     "--threads", "1",   "--max-new-tokens",
+                                    "9"};
+  words.insert(words.end(), options.begin(), options.end());
+  for (const int signal_number : {SIGKILL, SIGTERM}) {
+    fs::remove(output);
+    {
+      Program program(words);
+      EXPECT_TRUE(wait_for_lines(20));
+      program.signal(signal_number);
+      EXPECT_EQ(program.wait().exit_code, 128 + signal_number);
+    }
+    ASSERT_FALSE(fs::exists(output)) << "it was done before the signal";
+    const ProgramResult rest = generate(options);
+    EXPECT_EQ(rest.exit_code, 0) << rest.err;
+    EXPECT_THAT(rest.err, HasSubstr("going on with an interrupted run: "));
+    EXPECT_EQ(read_file(output), whole);
+    EXPECT_EQ(partial(), "");
+  }
+  // A line that cannot be answered keeps those before it; mended, only what follows is new.
+  fs::remove(output);
+  const size_t at = lines.find("\"id\":2000");
+  write_file(file, lines.substr(0, at) + "!" + lines.substr(at));
+  EXPECT_EQ(generate(options).exit_code, 2);
+  write_file(file, lines);
+  const ProgramResult mended = generate(options);
+  EXPECT_EQ(mended.exit_code, 0) << mended.err;
+  EXPECT_THAT(mended.err, HasSubstr("going on with an interrupted run: 1,9"));
+  EXPECT_EQ(read_file(output), whole);
+  // Answers to other lines are not taken for theirs.
+  fs::remove(output);
+  write_file(file, lines.substr(0, at) + "!" + lines.substr(at));
+  EXPECT_EQ(generate(options).exit_code, 2);
+  const std::string other = lines.substr(lines.find('\n') + 2);
+  write_file(file, other);
+  EXPECT_EQ(generate(options).exit_code, 0);
+  const std::string resumed = read_file(output);
+  fs::remove(output);
+  EXPECT_EQ(generate(options).exit_code, 0);
+  EXPECT_EQ(read_file(output), resumed);
 }
 
 TEST_F(GenerateProgram, OneTextIsPrintedPlainly) {
