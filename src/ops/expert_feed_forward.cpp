@@ -8,6 +8,7 @@
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/profile.h"
@@ -92,15 +93,18 @@ class Experts : public torch::autograd::Function<Experts> {
     const at::Tensor x = x_variable.detach();
     const at::Tensor token =
         plan.num_choices == 1 ? plan.row_choice : plan.row_choice.floor_divide(plan.num_choices);
-    const at::Tensor rows = x.index_select(0, token);
+    const int64_t most_rows = std::max(x.size(0) * plan.num_choices, token.size(0));
+    at::Tensor rows = empty_rows(x, token.size(0), most_rows, x.size(1));
+    at::index_select_out(rows, x, 0, token);
     const at::Tensor row_gate = gate.detach().reshape(-1).index_select(0, plan.row_choice);
-    const Settings settings{options.gated, options.dropout, options.dropout_stream,
-                            options.first_token * plan.num_choices, plan.num_choices};
+    const Settings settings{options.gated,          options.dropout,
+                            options.dropout_stream, options.first_token * plan.num_choices,
+                            plan.num_choices,       most_rows};
     // Before the gate of GEGLU; ReLU's own output, which is enough for its gradient.
-    const at::Tensor pre = wi ? empty_rows(rows, wi->compute().size(1)) : at::Tensor();
+    const at::Tensor pre = wi ? empty_rows(rows, settings, wi->compute().size(1)) : at::Tensor();
     if (wi) layer_forward(rows, plan.offsets, wi->compute(), !settings.gated, pre);
     const at::Tensor hidden = wi ? hidden_of(pre, plan.row_choice, settings) : rows;
-    const at::Tensor y = empty_rows(rows, wo->compute().size(1));
+    const at::Tensor y = empty_rows(rows, settings, wo->compute().size(1));
     layer_forward(hidden, plan.offsets, wo->compute(), false, y);
     const at::Tensor out = at::zeros({x.size(0), y.size(1)}, x.options());
     if (plan.num_choices == 1) {
@@ -132,9 +136,10 @@ class Experts : public torch::autograd::Function<Experts> {
     const auto saved = context->get_saved_variables();
     const at::Tensor &rows = saved[0], &pre = saved[1], &y = saved[2], &row_gate = saved[3],
                      &token = saved[4], &choice = saved[5];
-    const at::Tensor dy = at::empty_like(y), row_gate_gradient = at::empty_like(row_gate);
+    const at::Tensor dy = empty_rows(y, settings, y.size(1));
+    const at::Tensor row_gate_gradient = at::empty_like(row_gate);
     combine_backward(gradients[0].contiguous(), y, row_gate, token, dy, row_gate_gradient);
-    const at::Tensor dx = at::empty_like(rows);
+    const at::Tensor dx = empty_rows(rows, settings, rows.size(1));
     if (wi) {
       const at::Tensor dpre = hidden_backward(pre, dy, choice, settings, offsets, wo);
       layer_weight_gradient(dpre, rows, offsets, *wi);
@@ -164,11 +169,18 @@ class Experts : public torch::autograd::Function<Experts> {
     RandomStream stream{0, 0};
     int64_t first_choice = 0;  // key of the batch's first (token, choice) pair
     int64_t num_choices = 1;
+    int64_t most_rows = 0;  // if nothing is dropped
   };
   static_assert(std::is_trivially_copyable_v<Settings>);
 
-  static at::Tensor empty_rows(const at::Tensor& rows, int64_t width) {
-    return at::empty({rows.size(0), width}, rows.options());
+  /// In room for the most rows there can be: blocks whose size does not depend on what is dropped
+  /// leave no gaps in the heap.
+  static at::Tensor empty_rows(const at::Tensor& like, int64_t count, int64_t most, int64_t width) {
+    return at::empty({most, width}, like.options()).narrow(0, 0, count);
+  }
+  /// A row for each row of `like`.
+  static at::Tensor empty_rows(const at::Tensor& like, const Settings& settings, int64_t width) {
+    return empty_rows(like, like.size(0), settings.most_rows, width);
   }
 
   /// What the second product reads: `pre` itself, or a new tensor.
@@ -176,10 +188,11 @@ class Experts : public torch::autograd::Function<Experts> {
                               const Settings& settings) {
     at::Tensor hidden = pre;
     if (settings.gated) {
-      hidden = empty_rows(pre, pre.size(1) / 2);
+      hidden = empty_rows(pre, settings, pre.size(1) / 2);
       geglu_out(pre, hidden);
     } else if (settings.dropout > 0) {
-      hidden = pre.clone();
+      hidden = empty_rows(pre, settings, pre.size(1));
+      hidden.copy_(pre);
     }
     if (settings.dropout > 0) {
       drop_out(hidden, choice + settings.first_choice, settings.dropout, settings.stream);
@@ -192,13 +205,13 @@ class Experts : public torch::autograd::Function<Experts> {
                                     const at::Tensor& choice, const Settings& settings,
                                     const RowOffsets& offsets, Parameter& wo) {
     layer_weight_gradient(dy, hidden_of(pre, choice, settings), offsets, wo);
-    const at::Tensor dhidden = empty_rows(pre, wo.compute().size(2));
+    const at::Tensor dhidden = empty_rows(pre, settings, wo.compute().size(2));
     layer_input_gradient(dy, offsets, wo.compute(), settings.gated ? at::Tensor() : pre, dhidden);
     if (settings.dropout > 0) {
       drop_out(dhidden, choice + settings.first_choice, settings.dropout, settings.stream);
     }
     if (!settings.gated) return dhidden;
-    const at::Tensor dpre = at::empty_like(pre);
+    const at::Tensor dpre = empty_rows(pre, settings, pre.size(1));
     geglu_backward_out(pre, dhidden, dpre);
     return dpre;
   }
