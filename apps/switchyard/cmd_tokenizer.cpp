@@ -7,10 +7,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/format.h"
@@ -96,7 +98,13 @@ void add_train(CLI::App& tokenizer) {
   command->callback([state] {
     // A place that cannot be written: known at once. Nothing stays there while the work is done.
     { const AtomicFileWriter file(state->output); }
-    write_file(state->output, train_tokenizer(state->training, read_sample(*state)));
+    const Clock::time_point start = Clock::now();
+    std::vector<std::string> sample = read_sample(*state);
+    const auto lines = static_cast<long long>(sample.size());
+    write_file(state->output, train_tokenizer(state->training, std::move(sample)));
+    fmt::print("{} is ready: {} ids, the 100 sentinels included, from {} lines of text in {}\n",
+               state->output, format_count(state->training.vocab_size), format_count(lines),
+               format_duration(seconds_since(start)));
   });
 }
 

@@ -2,6 +2,7 @@
 // line on stderr and an exit code: 0 done, 2 usage or bad input, 3 damaged data, 1 anything else.
 #include "commands.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -56,8 +57,17 @@ Error parse_failure(const CLI::App& app, const CLI::ParseError& error) {
   std::string hint = format("see `{} --help`", path);
   const std::vector<std::string> unknown = app.remaining(true);
   if (!unknown.empty()) {
-    if (!commands.empty()) what = format("unknown command '{}'", unknown.front());
-    const std::string near = nearest_name(unknown.front(), known);
+    // CLI11 may have missed what was meant by a misspelt name first, or list the values too.
+    const auto option = std::find_if(unknown.begin(), unknown.end(), [](const std::string& word) {
+      return word.starts_with("--");
+    });
+    const std::string& wrong = option == unknown.end() ? unknown.front() : *option;
+    if (option != unknown.end()) {
+      what = format("unknown option '{}'", wrong);
+    } else if (!commands.empty()) {
+      what = format("unknown command '{}'", wrong);
+    }
+    const std::string near = nearest_name(wrong, known);
     if (!near.empty()) hint = format("did you mean '{}'? {}", near, hint);
   }
   return usage_error(what, "command line", hint);

@@ -185,6 +185,15 @@ TEST_F(DataProgram, PrepareRefusesBadInput) {
       folder_ / "file/out");
 }
 
+TEST_F(DataProgram, MisspeltNamesAreToldBeforeWhatIsMissing) {
+  expect_refused({"prepare", "--tokeniser", model()}, 2,
+                 "unknown option '--tokeniser'; command line; did you mean '--tokenizer'");
+  expect_refused({"generate", "--modle", "x", "--text", "a"}, 2,
+                 "unknown option '--modle'; command line; did you mean '--model'");
+  expect_refused({"trian"}, 2, "unknown command 'trian'; command line; did you mean 'train'");
+  expect_refused({"--foo"}, 2, "unknown option '--foo'");
+}
+
 TEST_F(DataProgram, DamagedCompressionIsExit3) {
   ASSERT_EQ(std::system(format("gzip -c {} > {}", text(), folder_ / "a.gz").c_str()), 0);
   const std::string sound = read_file(folder_ / "a.gz");
