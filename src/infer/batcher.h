@@ -9,6 +9,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "infer/engine/inference_model.h"
@@ -22,10 +23,15 @@ struct BatchRequest {
   OutputOptions output;
   int64_t max_new_tokens = 0;             // >= 1, EOS counted
   std::optional<SamplingOptions> sample;  // empty: greedy; max_new_tokens above counts
-  uint64_t key = 0;                       // of random numbers: a draw depends on it and the seed
-  /// Called within step(): with each new id, then once with the whole. May be empty; must not call
-  /// the batcher.
-  std::function<void(int64_t id, double log_prob)> on_id;
+  uint64_t key = 0, draw = 0;             // of random numbers, beside the seed
+  /// Instead of an answer: ids, with EOS where it counts, that the output is made to be, to learn
+  /// their log-probabilities. Neither limits nor `output` and `sample` play a part then.
+  std::vector<int32_t> target;
+  /// If set: where the routes of input and output are appended, by the time of the calls below.
+  std::shared_ptr<RoutingTrace> trace;
+  /// Called within step(): with each new id and the log-probabilities of all that might have come
+  /// in its place, then once with the whole. May be empty; must not call the batcher.
+  std::function<void(int64_t id, std::span<const float> log_p)> on_id;
   std::function<void(Generation)> on_done;
 };
 

@@ -92,6 +92,7 @@ void ExpertChooser::choose(const float* logits, std::span<const int64_t> ids,
                            std::span<const TokenRange> sequences, int64_t k,
                            std::vector<Choice>& choices) {
   choices.clear();
+  dropped_.clear();
   for (size_t t = 0; t < ids.size(); ++t) {
     const auto token = static_cast<int64_t>(t);
     // In a decoder 0 is the start id, a token like others.
@@ -109,6 +110,8 @@ void ExpertChooser::drop_beyond_capacity(std::span<const TokenRange> sequences,
     for (; next < choices.size() && choices[next].token < sequence.end; ++next) {
       if (used_[static_cast<size_t>(choices[next].expert)]++ < capacity_) {
         choices[kept++] = choices[next];
+      } else {
+        dropped_.push_back(choices[next]);
       }
     }
   }

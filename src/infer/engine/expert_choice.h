@@ -43,6 +43,8 @@ class ExpertChooser {
   /// profile routes padding. `sequences`: those of an encoder; empty in a decoder.
   void choose(const float* logits, std::span<const int64_t> ids,
               std::span<const TokenRange> sequences, int64_t k, std::vector<Choice>& choices);
+  /// What the last choose() left out because the expert had no place.
+  const std::vector<Choice>& dropped() const { return dropped_; }
 
  private:
   void choose_for_token(const float* logits, int64_t id, int64_t token, int64_t k,
@@ -56,6 +58,7 @@ class ExpertChooser {
   std::unique_ptr<HashRouter> hash_;
   std::vector<float> probabilities_;  // of one token
   std::vector<int64_t> used_;         // places per expert
+  std::vector<Choice> dropped_;
 };
 
 }  // namespace switchyard

@@ -52,13 +52,18 @@ void list_counters(const std::string& stack, const std::vector<UseOfBlock>& coun
 struct EncoderRows {
   std::vector<int64_t> ids;
   std::vector<TokenRange> sequences;
+  std::vector<RoutingTrace*> traces;  // per sequence; null: not asked for
 
-  void add(const std::vector<int32_t>& input) {
+  void add(const std::vector<int32_t>& input, RoutingTrace* trace) {
     const auto last =
         std::find_if(input.rbegin(), input.rend(), [](int32_t id) { return id != 0; });
     const auto begin = static_cast<int64_t>(ids.size());
     ids.insert(ids.end(), input.begin(), last.base());
     sequences.push_back({begin, static_cast<int64_t>(ids.size())});
+    traces.push_back(trace);
+  }
+  bool traced() const {
+    return std::any_of(traces.begin(), traces.end(), [](const auto* trace) { return trace; });
   }
 };
 
@@ -98,10 +103,14 @@ class InferenceModel::Core {
   explicit Core(std::shared_ptr<const InferenceWeights> weights)
       : weights_(std::move(weights)),
         encoder_use_(make_counters(weights_->encoder)),
-        decoder_use_(make_counters(weights_->decoder)) {}
+        decoder_use_(make_counters(weights_->decoder)) {
+    std::vector<ExpertUse> routed;
+    list_counters("encoder", encoder_use_, routed);
+    encoder_layers_ = static_cast<int32_t>(routed.size());
+  }
   virtual ~Core() = default;
   virtual std::vector<std::shared_ptr<const EncodedInput>> encode(
-      std::span<const std::vector<int32_t>> inputs) = 0;
+      std::span<const std::vector<int32_t>> inputs, std::span<RoutingTrace* const> traces) = 0;
   virtual void step(std::span<DecoderRow* const> rows, std::span<const int64_t> ids,
                     float* logits) = 0;
 
@@ -122,6 +131,7 @@ class InferenceModel::Core {
 
   std::shared_ptr<const InferenceWeights> weights_;
   std::vector<UseOfBlock> encoder_use_, decoder_use_;
+  int32_t encoder_layers_;  // routed ones
 };
 
 template <class T>
@@ -135,16 +145,18 @@ class InferenceModel::TypedCore : public Core {
         pool_(page_size(decoder_layers())) {}
 
   std::vector<std::shared_ptr<const EncodedInput>> encode(
-      std::span<const std::vector<int32_t>> inputs) override {
+      std::span<const std::vector<int32_t>> inputs,
+      std::span<RoutingTrace* const> traces) override {
     std::vector<std::shared_ptr<const EncodedInput>> encoded;
     EncoderRows rows;
-    for (const std::vector<int32_t>& input : inputs) {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const std::vector<int32_t>& input = inputs[i];
       const size_t together = rows.ids.size() + input.size();
       if (!rows.ids.empty() && together > static_cast<size_t>(kEncoderRows)) {
         encode_rows(rows, encoded);
         rows = {};
       }
-      rows.add(input);
+      rows.add(input, traces.empty() ? nullptr : traces[i]);
     }
     if (!rows.ids.empty()) encode_rows(rows, encoded);
     return encoded;
@@ -157,19 +169,58 @@ class InferenceModel::TypedCore : public Core {
     const SelfCache base{
         {}, pages_.data(), positions_.data(), attending_.data(), decoder_bias_.stride()};
     layers_.embed(set);
+    traced_.clear();
+    const bool traced =
+        std::any_of(rows.begin(), rows.end(), [](const DecoderRow* row) { return row->trace; });
+    int32_t layer = encoder_layers_;
     for (int64_t l = 0; l < decoder_layers(); ++l) {
       const auto i = static_cast<size_t>(l);
       const BlockWeights& block = weights_->decoder.blocks[i];
       SelfCache cache = base;
       cache.layout = layout(l);
+      if (traced) trace_next(decoder_use_[i].attention, layer);
       layers_.self_attention(block, set, cache, &decoder_use_[i].attention);
       layers_.cross_attention(block, set, layout(l), crossing_.data());
+      if (traced) trace_next(decoder_use_[i].feed_forward, layer);
       layers_.feed_forward(block, set, &decoder_use_[i].feed_forward);
     }
+    if (traced) hand_out_routes(rows);
     write_logits(set.count(), logits);
   }
 
  private:
+  /// If the sublayer counted in `use` is routed, its choices are traced as those of `layer`, which
+  /// then counts on.
+  void trace_next(const std::vector<int64_t>& use, int32_t& layer) {
+    if (!use.empty()) layers_.trace_to(&traced_, layer++);
+  }
+
+  void hand_out_routes(std::span<DecoderRow* const> rows) {
+    layers_.trace_to(nullptr, 0);
+    for (const TracedChoice& traced : traced_) {
+      const DecoderRow& row = *rows[static_cast<size_t>(traced.choice.token)];
+      if (row.trace) append_route(traced, row.cache.length() - 1, *row.trace);
+    }
+  }
+
+  void hand_out_routes(const EncoderRows& rows) {
+    layers_.trace_to(nullptr, 0);
+    for (const TracedChoice& traced : traced_) {
+      const int64_t token = traced.choice.token;
+      const auto after = std::upper_bound(
+          rows.sequences.begin(), rows.sequences.end(), token,
+          [](int64_t row, const TokenRange& sequence) { return row < sequence.end; });
+      RoutingTrace* trace = rows.traces[static_cast<size_t>(after - rows.sequences.begin())];
+      if (trace) append_route(traced, token - after->begin, *trace);
+    }
+  }
+
+  static void append_route(const TracedChoice& traced, int64_t position, RoutingTrace& trace) {
+    trace.push_back({traced.layer, static_cast<int32_t>(position),
+                     static_cast<int32_t>(traced.choice.expert), traced.choice.gate,
+                     traced.dropped});
+  }
+
   size_t page_size(int64_t layers) const {
     return kernels::page_bytes<T>(layers, config().num_heads, config().d_kv);
   }
@@ -212,11 +263,17 @@ class InferenceModel::TypedCore : public Core {
     const SelfCache cache{layout(0), pages_.data(), positions_.data(), attending_.data(),
                           encoder_bias_.stride()};
     layers_.embed(set);
+    traced_.clear();
+    const bool traced = rows.traced();
+    int32_t layer = 0;
     for (size_t i = 0; i < weights_->encoder.blocks.size(); ++i) {
       const BlockWeights& block = weights_->encoder.blocks[i];
+      if (traced) trace_next(encoder_use_[i].attention, layer);
       layers_.self_attention(block, set, cache, &encoder_use_[i].attention);
+      if (traced) trace_next(encoder_use_[i].feed_forward, layer);
       layers_.feed_forward(block, set, &encoder_use_[i].feed_forward);
     }
+    if (traced) hand_out_routes(rows);
     store_memory(rows, encoded);
   }
 
@@ -301,6 +358,7 @@ class InferenceModel::TypedCore : public Core {
   }
 
   Layers<T> layers_;
+  std::vector<TracedChoice> traced_;  // of one pass
   PositionBias encoder_bias_, decoder_bias_;
   PagePool pool_;
   // By row of a pass.
@@ -331,8 +389,8 @@ const ModelConfig& InferenceModel::config() const { return core_->weights().conf
 const InferenceWeights& InferenceModel::weights() const { return core_->weights(); }
 
 std::vector<std::shared_ptr<const EncodedInput>> InferenceModel::encode(
-    std::span<const std::vector<int32_t>> inputs) {
-  return core_->encode(inputs);
+    std::span<const std::vector<int32_t>> inputs, std::span<RoutingTrace* const> traces) {
+  return core_->encode(inputs, traces);
 }
 
 void InferenceModel::step(std::span<DecoderRow* const> rows, std::span<const int64_t> ids,

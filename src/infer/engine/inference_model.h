@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "infer/engine/cache_pages.h"
+#include "infer/engine/routing_trace.h"
 #include "infer/engine/weights.h"
 
 namespace switchyard {
@@ -24,6 +25,7 @@ struct EncodedInput {
 struct DecoderRow {
   std::shared_ptr<const EncodedInput> input;
   RowCache cache;
+  RoutingTrace* trace = nullptr;  // if set: each step appends the routes of the id it reads
 };
 
 /// How often each expert of a routed layer was chosen since the model was made.
@@ -47,9 +49,10 @@ class InferenceModel {
   const ModelConfig& config() const;
   const InferenceWeights& weights() const;
   /// Inputs: ids in [0, V), at least one that is not 0; zeros are padding, neither attended to nor
-  /// (save for the capacities of profile "hf") routed.
+  /// (save for the capacities of profile "hf") routed. `traces`: empty, or per input where to
+  /// append its routes, null for those not asked for.
   std::vector<std::shared_ptr<const EncodedInput>> encode(
-      std::span<const std::vector<int32_t>> inputs);
+      std::span<const std::vector<int32_t>> inputs, std::span<RoutingTrace* const> traces = {});
   /// Extends the prefix of each row by its id and gives the logits [rows, V] of the next one.
   /// Rows are distinct objects, of any inputs and lengths.
   void step(std::span<DecoderRow* const> rows, std::span<const int64_t> ids, float* logits);

@@ -202,9 +202,16 @@ void Layers<T>::routed(const RoutedWeights& weights, const T* x, const RowSet& r
   // One choice at a time, so that no two experts add to the same row at once.
   for (int64_t k = 0; k < chooser_->num_choices(); ++k) {
     chooser_->choose(logits, rows.ids, rows.sequences, k, choices_);
+    if (trace_) trace_choices();
     group_choices(x, use);
     run_experts(weights, y, y_stride);
   }
+}
+
+template <class T>
+void Layers<T>::trace_choices() {
+  for (const Choice& choice : choices_) trace_->push_back({traced_layer_, choice, false});
+  for (const Choice& choice : chooser_->dropped()) trace_->push_back({traced_layer_, choice, true});
 }
 
 /// Sorts choices_ by expert and gathers their rows of x.

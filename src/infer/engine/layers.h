@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "infer/engine/expert_choice.h"
+#include "infer/engine/routing_trace.h"
 #include "infer/engine/weights.h"
 #include "kernels/bf16.h"
 #include "kernels/cache_attention.h"
@@ -45,6 +46,12 @@ class Layers {
                        const kernels::AttendingRow* attending);
   /// `use`: counts the tokens of each expert; null for a dense block.
   void feed_forward(const BlockWeights& block, const RowSet& rows, std::vector<int64_t>* use);
+  /// From now on what routed layers choose is appended to `trace` as that of `layer`; null: to
+  /// nothing.
+  void trace_to(std::vector<TracedChoice>* trace, int32_t layer) {
+    trace_ = trace;
+    traced_layer_ = layer;
+  }
   /// The norm of the residual stream [N, D], valid until the next call.
   const T* normed(const std::vector<float>& scale, int64_t rows);
   /// Columns `column` on of wide [N, stride] = factor * x W^T.
@@ -61,6 +68,7 @@ class Layers {
               int64_t y_stride, std::vector<int64_t>* use);
   void run_experts(const RoutedWeights& weights, float* y, int64_t y_stride);
   void group_choices(const T* x, std::vector<int64_t>* use);
+  void trace_choices();
   /// Adds the products that make `hidden` [rows, F] of x; GEGLU's land in pre_ from `row` on.
   void add_hidden(const FeedForwardWeights& weights, const T* x, int64_t row, int64_t rows);
   void multiply();
@@ -76,6 +84,8 @@ class Layers {
   std::vector<float> pre_;        // [rows, 2 F]
   std::vector<float> router_input_, router_logits_;
   std::vector<Choice> choices_;
+  std::vector<TracedChoice>* trace_ = nullptr;
+  int32_t traced_layer_ = 0;
   std::vector<ExpertGroup> groups_;
   std::vector<int64_t> next_row_;
   std::vector<T> gathered_;      // [choices, D]
