@@ -28,7 +28,8 @@ all: configure  ## Build everything: program, library, tests, benchmarks
 test: all  ## Build everything and run every test this machine can run
 	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS) $(ARGS)
 
-test-oracle: build  ## Check models both ways against transformers 4.57.6 (fetches it: 1.5 GB)
+test-oracle: build  ## Check against transformers 4.57.6 (1.5 GB) and the openai client (fetches them)
+	@scripts/oracle.sh --clients tools/check_serve.py $(BUILD)/bin/switchyard
 	@scripts/oracle.sh tools/check_hf.py $(BUILD)/bin/switchyard
 
 bench: build  ## Measure this machine against the aims of docs/performance.md (ARGS='--large --compare')

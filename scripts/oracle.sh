@@ -2,22 +2,34 @@
 # Runs a script of tools/ with transformers 4.57.6, the implementation that model directories are
 # checked against. Makes the environment .deps/oracle first if it is not there (about 1.5 GB; 5 GB
 # where PyTorch needs its GPU libraries to start). Never needed to build, test or use the program.
+# With --clients: with the clients that servers are asked through (openai, prometheus_client) instead, in
+# .deps/clients (some 40 MB).
 #
-# Usage: scripts/oracle.sh tools/SCRIPT.py [ARGUMENT...]
-#   ORACLE_PYTHON=PYTHON   use this Python, which has torch, transformers and safetensors already
+# Usage: scripts/oracle.sh [--clients] tools/SCRIPT.py [ARGUMENT...]
+#   ORACLE_PYTHON=PYTHON   use this Python, which has the packages already
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 environment=$root/.deps/oracle
+modules="torch, transformers, safetensors"
+if [ "${1:-}" = --clients ]; then
+  environment=$root/.deps/clients
+  modules="openai, prometheus_client"
+  shift
+fi
 python=${ORACLE_PYTHON:-$environment/bin/python}
 
 fail() { printf 'oracle: error: %s\n' "$*" >&2; exit 1; }
-works() { "$1" -c 'import torch, transformers, safetensors' 2>/dev/null; }
+works() { "$1" -c "import $modules" 2>/dev/null; }
 
 make_environment() {
   printf 'oracle: making %s\n' "$environment" >&2
   python3 -m venv "$environment" || fail "cannot make it; apt-get install python3-venv"
   local install=("$environment/bin/python" -m pip install --quiet --disable-pip-version-check)
+  if [[ $modules == openai* ]]; then
+    "${install[@]}" openai==3.57.0 prometheus_client==0.26.0
+    return
+  fi
   "${install[@]}" numpy filelock typing-extensions sympy networkx jinja2 fsspec setuptools
   "${install[@]}" --no-deps torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85 \
     nvidia-cufile==1.20.0.107 nvidia-cusparselt-cu13==0.8.0 nvidia-nvshmem-cu13==3.8.0
@@ -27,5 +39,5 @@ make_environment() {
 
 [ $# -gt 0 ] || fail "name a script of tools/"
 if [ -z "${ORACLE_PYTHON:-}" ] && ! { [ -x "$python" ] && works "$python"; }; then make_environment; fi
-works "$python" || fail "$python cannot import torch, transformers and safetensors"
+works "$python" || fail "$python cannot import $modules"
 exec "$python" -B "$@"

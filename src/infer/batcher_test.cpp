@@ -156,9 +156,9 @@ TEST_F(BatcherTest, TargetsAreGivenTheProbabilitiesOfTheirIds) {
     const auto prefix =
         static_cast<std::ptrdiff_t>(found.token_log_probs.size() - own.token_log_probs.size());
     EXPECT_EQ(prefix, number % 3 == 1 ? 2 : 0);
-    EXPECT_EQ(std::vector<double>(found.token_log_probs.begin() + prefix,
-                                  found.token_log_probs.end()),
-              own.token_log_probs);
+    EXPECT_EQ(
+        std::vector<double>(found.token_log_probs.begin() + prefix, found.token_log_probs.end()),
+        own.token_log_probs);
     double sum = 0;
     for (const double log_p : found.token_log_probs) sum += log_p;
     EXPECT_EQ(found.log_prob, sum);

@@ -1,4 +1,4 @@
-// The files of page/, put into the program at build time (embed_files.cmake).
+// The files of page/, put into the program at build time (cmake/embed_files.cmake).
 #pragma once
 
 #include <string_view>

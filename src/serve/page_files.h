@@ -1,0 +1,10 @@
+// The files of page/, put into the program at build time (cmake/embed_files.cmake).
+#pragma once
+
+#include <string_view>
+
+namespace switchyard {
+
+extern const std::string_view kServePageHtml, kServePageCss, kServePageJs;
+
+}  // namespace switchyard
