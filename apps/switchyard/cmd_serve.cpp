@@ -89,13 +89,14 @@ class Server {
     std::fflush(stdout);
     engine_->run([this] { look_for_signal(); });
     // Answers may still be on their way to slow clients.
-    while (http_->active() > 0 && !late()) std::this_thread::sleep_for(kPoll);
+    while (http_->active() > 0 && !late(kGraceSeconds)) std::this_thread::sleep_for(kPoll);
     http_->stop();
     log_info("stopped");
   }
 
  private:
   static constexpr auto kPoll = std::chrono::milliseconds(10);
+  static constexpr double kGraceSeconds = 1;  // to tell those whose time is over
 
   ServiceOptions service_options(ApiKeys keys) const {
     ServiceOptions options;
@@ -140,10 +141,12 @@ class Server {
       http_->drain();
       engine_->end();
     }
-    if (late()) engine_->fail_all(JobFailure::kStopped);
+    if (late(0)) engine_->fail_all(JobFailure::kStopped);
   }
 
-  bool late() const { return stopping_ && seconds_since(*stopping_) > command_.drain_seconds; }
+  bool late(double grace) const {
+    return stopping_ && seconds_since(*stopping_) > command_.drain_seconds + grace;
+  }
 
   const ServeCommand& command_;
   Metrics metrics_;

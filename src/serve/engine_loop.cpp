@@ -162,10 +162,12 @@ void EngineLoop::run(const std::function<void()>& between) {
     }
     {
       const std::lock_guard lock(mutex_);
-      if (ending_ && submitted_.empty()) return;
+      if (ending_ && submitted_.empty()) break;
     }
+    publish(false);
     wait();
   }
+  publish(true);
 }
 
 }  // namespace switchyard

@@ -107,6 +107,7 @@ TEST_F(EngineLoopTest, CancelledJobsCallNothingAndFreeTheirPlaces) {
   });
   EXPECT_EQ(done_, (std::vector<int64_t>{2}));
   EXPECT_TRUE(failures_.empty());
+  EXPECT_NE(metrics_.text().find("switchyard_running 0\n"), std::string::npos);
   EXPECT_NE(metrics_.text().find("{reason=\"disconnected\"} 2\n"), std::string::npos);
 }
 

@@ -34,6 +34,7 @@ using boost::system::error_code;
 using net::ip::tcp;
 
 constexpr uint32_t kMaxHeaderBytes = 16 << 10;
+constexpr int kSendBufferBytes = 256 << 10;      // the system's, which else grows to megabytes
 constexpr size_t kMaxUnsentBytes = 8 << 20;      // of an answer that the client does not take
 constexpr size_t kMaxReadAheadBytes = 64 << 10;  // of requests sent before the answer
 constexpr size_t kMaxDrainedBytes = 4 << 20;     // read and thrown away before closing
@@ -139,6 +140,7 @@ class HttpServer::Session : public std::enable_shared_from_this<Session> {
   void start() {
     error_code ignored;
     stream_.socket().set_option(tcp::no_delay(true), ignored);
+    stream_.socket().set_option(net::socket_base::send_buffer_size(kSendBufferBytes), ignored);
     read_request();
   }
 

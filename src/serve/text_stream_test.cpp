@@ -2,7 +2,14 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "base/random.h"
+#include "tests/temporary_folder.h"
+#include "text/test_models.h"
+#include "text/tokenizer.h"
 
 namespace switchyard {
 namespace {
@@ -81,6 +88,30 @@ TEST(TextStream, PiecesAreTheWholeHoweverItIsCut) {
       stream.finish(whole);
       EXPECT_EQ(joined + stream.take(), expected) << stop << " " << step;
     }
+  }
+}
+
+TEST(TextStream, PiecesOfATokenizerJoinToItsText) {
+  const testing::TemporaryFolder folder;
+  write_file(folder / "spiece.model", testing::small_model());
+  const Tokenizer tokenizer(folder / "spiece.model");
+  for (uint64_t output = 0; output < 40; ++output) {
+    const RandomStream random(1, kRandomTest, output);
+    std::vector<int32_t> ids;
+    TextStream stream({"zz", "\u2581"});
+    std::string joined;
+    for (uint64_t i = 0; i < 60; ++i) {
+      // Every fifth id is one of the few with a meaning of their own or a sentinel.
+      const bool special = random.below(2 * i, 5) == 0;
+      ids.push_back(special ? (i % 2 == 0 ? static_cast<int32_t>(i % 5) : tokenizer.sentinel_id(3))
+                            : static_cast<int32_t>(random.below(2 * i + 1, 400)));
+      stream.update(tokenizer.decode(ids));
+      joined += stream.take();
+    }
+    const std::string whole = tokenizer.decode(ids);
+    stream.finish(whole);
+    EXPECT_EQ(joined + stream.take(), whole.substr(0, whole.find("zz")));
+    EXPECT_GT(joined.size(), 30u);
   }
 }
 

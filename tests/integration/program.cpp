@@ -37,6 +37,11 @@ Program::~Program() {
 
 void Program::signal(int signal_number) const { ::kill(pid_, signal_number); }
 
+std::string Program::out_so_far() const {
+  const std::string path = output_ / "out";
+  return std::filesystem::exists(path) ? read_file(path) : "";
+}
+
 ProgramResult Program::wait() {
   int status = 0;
   ::waitpid(pid_, &status, 0);

@@ -25,6 +25,9 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   void signal(int signal_number) const;
+  pid_t pid() const { return pid_; }
+  /// What it has written on standard output by now.
+  std::string out_so_far() const;
   /// Waits for the end.
   ProgramResult wait();
 
