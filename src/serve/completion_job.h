@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "infer/text_stream.h"
 #include "serve/completion_answer.h"
 #include "serve/completion_request.h"
 #include "serve/engine_loop.h"
 #include "serve/http_server.h"
-#include "serve/text_stream.h"
 
 namespace switchyard {
 

@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <pty.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -296,6 +298,39 @@ TEST_F(GenerateProgram, OneTextIsPrintedPlainly) {
   const ProgramResult filled = generate({"--text", text, "--fill"});
   EXPECT_EQ(filled.exit_code, 0) << filled.err;
   EXPECT_EQ(filled.out, answer["filled"].get<std::string>() + "\n");
+}
+
+TEST_F(GenerateProgram, AtATerminalItAnswersWhatIsTyped) {
+  const std::string text = "bado <extra_id_0> kilu.";
+  const std::string wanted = generate({"--text", text}).out;
+  ASSERT_GT(wanted.size(), 1u);
+  int terminal = -1;
+  const pid_t child = ::forkpty(&terminal, nullptr, nullptr, nullptr);
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    ::execl(SWITCHYARD_PROGRAM, "switchyard", "generate", "--model", run().c_str(), "--precision",
+            "fp32", "--threads", "1", "--max-new-tokens", "9", nullptr);
+    ::_exit(127);
+  }
+  // Two lines and the end, all typed ahead: the terminal shows them, the program answers each.
+  const std::string typed = "\n" + text + "\n" + text + "\n\x04";
+  ASSERT_EQ(::write(terminal, typed.data(), typed.size()), static_cast<ssize_t>(typed.size()));
+  std::string shown;
+  char block[4096];
+  for (ssize_t got; (got = ::read(terminal, block, sizeof block)) > 0;) {
+    shown.append(block, static_cast<size_t>(got));
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ::close(terminal);
+  EXPECT_EQ(status, 0) << shown;
+  std::erase(shown, '\r');
+  size_t answers = 0;
+  for (size_t at = shown.find("> " + wanted); at != std::string::npos;
+       at = shown.find("> " + wanted, at + 1)) {
+    ++answers;
+  }
+  EXPECT_EQ(answers, 2u) << shown;
 }
 
 TEST_F(GenerateProgram, MistakesNameFileLineAndKey) {

@@ -1,4 +1,4 @@
-#include "serve/text_stream.h"
+#include "infer/text_stream.h"
 
 #include <gtest/gtest.h>
 
