@@ -5,6 +5,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <memory>
 #include <thread>
 
 #include "base/clock.h"
@@ -184,6 +185,47 @@ TEST_F(ServeLimits, SlowRequestsAreCutOff) {
   EXPECT_TRUE(nothing.ends());
   EXPECT_TRUE(part.ends());
   EXPECT_TRUE(body.ends());
+}
+
+TEST_F(ServeLimits, StalledClientsKeepNobodyWaiting) {
+  TestServer server(options({"--read-seconds", "600"}));
+  const int threads = server.threads();
+  std::vector<std::unique_ptr<Connection>> stalled;
+  for (int i = 0; i < 300; ++i) {
+    stalled.push_back(std::make_unique<Connection>(server.port()));
+    stalled.back()->send(i % 3 == 0   ? "GET /"
+                         : i % 3 == 1 ? "POST /v1/score HTTP/1.1\r\nContent-Length: 100\r\n\r\n{"
+                                      : "");
+  }
+  EXPECT_TRUE(server.metric_becomes("connections", 301));
+  EXPECT_EQ(server.complete(endless(5))["finish_reason"], "length");
+  EXPECT_EQ(server.get("/healthz").status, 200);
+  EXPECT_EQ(server.threads(), threads);
+  stalled.clear();
+  EXPECT_TRUE(server.metric_becomes("connections", 1));
+  EXPECT_LT(server.open_files(), 100);
+}
+
+TEST_F(ServeLimits, ConnectionsHaveAMost) {
+  TestServer server(options({"--max-connections", "3", "--read-seconds", "600"}));
+  Connection first(server.port()), second(server.port());
+  ASSERT_TRUE(server.metric_becomes("connections", 3));
+  // The connection that asked for the metric may not be gone yet.
+  const auto connect = [&] {
+    for (int i = 0; i < 1000; ++i) {
+      auto made = std::make_unique<Connection>(server.port());
+      made->send(http_request("GET", "/healthz"));
+      if (made->answer().status == 200) return made;
+    }
+    return std::unique_ptr<Connection>();
+  };
+  const auto third = connect();
+  ASSERT_TRUE(third);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(Connection(server.port()).ends());
+  }
+  first.close();
+  EXPECT_TRUE(connect());
 }
 
 TEST_F(ServeLimits, RequestsMayFollowEachOtherOnAConnection) {

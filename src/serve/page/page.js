@@ -3,7 +3,7 @@ const ui = Object.fromEntries(
     ["form", "prompt", "run", "stop", "fill", "max_tokens", "temperature", "top_p", "top_k", "seed",
      "key", "key_label", "output", "status", "routing", "tables", "load", "model"]
         .map((id) => [id, byId(id)]));
-let sparse = false, running = null;
+let described = false, sparse = false, running = null;
 
 function headers() {
   const made = {"Content-Type": "application/json"};
@@ -16,6 +16,7 @@ async function describeModel() {
   if (answer.status === 401) ui.key_label.hidden = false;
   if (!answer.ok) throw new Error((await answer.json()).error.message);
   const [model] = (await answer.json()).data;
+  described = true;
   sparse = model.num_experts > 0;
   ui.max_tokens.max = model.max_output_tokens;
   ui.model.textContent = sparse
@@ -96,7 +97,7 @@ async function run() {
   ui.output.setAttribute("aria-busy", "true");
   ui.status.textContent = "Running …";
   try {
-    if (ui.model.textContent === "…") await describeModel();
+    if (!described) await describeModel();
     const body = requestBody();
     const answer = await fetch("v1/completions", {
       method: "POST", headers: headers(), body: JSON.stringify(body), signal: running.signal,

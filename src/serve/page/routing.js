@@ -12,6 +12,11 @@ function setHue(cell, expert) {
   cell.style.setProperty("--hue", String((expert * 137.508 + 20) % 360));
 }
 
+// "decoder.1.attention" within the table of the output: "block 1 attention".
+function nameInTable(layer) {
+  return layer.name.replace(/^\w+\./, "block ").replace(".", " ");
+}
+
 function readable(token) {
   return token.replaceAll("\u2581", "\u00b7");
 }
@@ -68,7 +73,8 @@ function inScroller(table, label) {
 
 function routeTable(title, tokens, layers) {
   const table = element("table"), body = element("tbody");
-  table.append(element("caption", "", title), headRow(["", ...layers.map((layer) => layer.name)]), body);
+  table.append(element("caption", "", title),
+      headRow(["", ...layers.map(nameInTable)]), body);
   tokens.forEach((token, position) => {
     const row = element("tr");
     row.append(rowHead(readable(token)));
@@ -101,7 +107,7 @@ function loadTable(routing) {
     for (const expert of experts) {
       const cell = element("td", "cell"), share = element("span", "share");
       setHue(cell, expert);
-      if (load.tokens[expert] > 0) cell.classList.add("expert");
+      cell.classList.add(load.tokens[expert] > 0 ? "expert" : "none");
       cell.append(element("span", "", String(load.tokens[expert])), share);
       share.style.width = `${load.tokens[expert] / load.most * 100}%`;
       cell.title = `${layer.name}, expert ${expert}: ${load.tokens[expert]} tokens`;
