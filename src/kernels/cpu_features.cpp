@@ -40,10 +40,11 @@ bool has_half_conversion() {
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
 }
 
-bool has_bf16_tiles() {
-  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
+bool has_tiles() {
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24, kAmxInt8 = 1u << 25;
+  constexpr unsigned kAll = kAmxBf16 | kAmxTile | kAmxInt8;
   unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0 && (d & kAmxTile) != 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAll) == kAll;
 }
 
 // Linux hands out the large tile registers on request only (arch_prctl, XFEATURE_XTILEDATA).
@@ -80,9 +81,9 @@ Isa detected_isa() {
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_half_conversion();
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-                      __builtin_cpu_supports("avx512bf16");
+                      __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
   if (avx2 && avx512) {
-    return has_bf16_tiles() && may_use_tiles() ? Isa::kAmxBf16 : Isa::kAvx512Bf16;
+    return has_tiles() && may_use_tiles() ? Isa::kAmxBf16 : Isa::kAvx512Bf16;
   }
   if (avx2) return Isa::kAvx2;
 #endif

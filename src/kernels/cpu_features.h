@@ -10,8 +10,8 @@ namespace switchyard::kernels {
 enum class Isa {
   kGeneric,     // what every x86-64 (or other) machine has
   kAvx2,        // AVX2, FMA, F16C
-  kAvx512Bf16,  // AVX-512 F, BW, VL, DQ and its bfloat16 dot product
-  kAmxBf16,     // AMX tiles and their bfloat16 product
+  kAvx512Bf16,  // AVX-512 F, BW, VL, DQ and its dot products of bfloat16 and of bytes (VNNI)
+  kAmxBf16,     // AMX tiles and their products of bfloat16 and of bytes
 };
 
 /// "generic", "avx2", "avx512bf16" or "amxbf16".

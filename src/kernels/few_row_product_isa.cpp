@@ -1,9 +1,8 @@
 #include "kernels/few_row_product.h"
 
-#include <omp.h>
-
 #include <algorithm>
 
+#include "kernels/isa_few_rows.h"
 #include "kernels/isa_matrix.h"
 #include "kernels/isa_vector.h"
 #include "kernels/scratch.h"
@@ -11,39 +10,7 @@
 namespace switchyard::kernels {
 namespace {
 
-constexpr int64_t kPanel = 64;     // outputs that a thread takes at a time
-constexpr int64_t kRowBlock = 16;  // rows whose sums are made together
-constexpr int64_t kSide = 16;      // of a tile
-
-/// Sums of a block of rows and a panel of outputs: [kRowBlock, kPanel].
-using Sums = float[kRowBlock * kPanel];
-
-struct Panel {
-  int64_t first, outputs;  // of the product, outputs <= kPanel
-};
-
-template <class T>
-void finish(const FewRowProduct<T>& in, const Panel& panel, int64_t first_row, int64_t rows,
-            const float* sums) {
-  for (int64_t r = 0; r < rows; ++r) {
-    const int64_t row = first_row + r;
-    const int64_t start = (in.places ? in.places[row] : row) * in.y_stride + panel.first;
-    const float* own = sums + r * kPanel;
-    const float factor = in.factors ? in.factors[row] : 1.0f;
-    if (in.finish == FewRowFinish::kRelu) {
-      T* y = in.narrow + start;
-      for (int64_t o = 0; o < panel.outputs; ++o) store(y + o, own[o] < 0 ? 0.0f : own[o]);
-    } else if (in.finish == FewRowFinish::kAdd) {
-      float* y = in.wide + start;
-#pragma omp simd
-      for (int64_t o = 0; o < panel.outputs; ++o) y[o] += factor * own[o];
-    } else {
-      float* y = in.wide + start;
-#pragma omp simd
-      for (int64_t o = 0; o < panel.outputs; ++o) y[o] = factor * own[o];
-    }
-  }
-}
+constexpr int64_t kSide = 16;  // of a tile
 
 // One step along the depth: a register of weights and of x, and their products added to a sum.
 #if defined(__AVX512BF16__)
@@ -222,53 +189,9 @@ template <class T>
 using Multiplier = DotProducts<T>;
 #endif
 
-int64_t panels_of(int64_t outputs) { return (outputs + kPanel - 1) / kPanel; }
-
-/// Panels begin .. end of one product.
-template <class T>
-void multiply_panels(const FewRowProduct<T>& in, int64_t begin, int64_t end) {
-  const Multiplier<T> multiplier(in);
-  alignas(64) Sums sums;
-  for (int64_t p = begin; p < end; ++p) {
-    const Panel panel = {p * kPanel, std::min(kPanel, in.outputs - p * kPanel)};
-    for (int64_t row = 0; row < in.rows; row += kRowBlock) {
-      const int64_t rows = std::min(kRowBlock, in.rows - row);
-      multiplier(panel, row, rows, sums);
-      finish(in, panel, row, rows, sums);
-    }
-  }
-}
-
-/// Bytes of weights and work on them, for dividing among threads.
-template <class T>
-int64_t cost_of(const FewRowProduct<T>& in) {
-  const int64_t blocks = (in.rows + kRowBlock - 1) / kRowBlock;
-  return in.depth * blocks;
-}
-
-// Each thread takes a run of panels that follow each other, of equal cost.
 template <class T>
 void products(const FewRowProduct<T>* list, int64_t count) {
-  int64_t total = 0;
-  for (int64_t i = 0; i < count; ++i) total += cost_of(list[i]) * panels_of(list[i].outputs);
-  if (total == 0) return;
-#pragma omp parallel
-  {
-    const MatrixScope scope;
-    const int64_t threads = omp_get_num_threads(), own = omp_get_thread_num();
-    const int64_t from = total * own / threads, to = total * (own + 1) / threads;
-    int64_t start = 0;  // cost before this product
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t cost = cost_of(list[i]), panels = panels_of(list[i].outputs);
-      if (cost == 0) continue;
-      const auto first_at = [&](int64_t bound) {
-        return std::clamp<int64_t>((bound - start + cost - 1) / cost, 0, panels);
-      };
-      const int64_t begin = first_at(from), end = first_at(to);
-      if (begin < end) multiply_panels(list[i], begin, end);
-      start += cost * panels;
-    }
-  }
+  few_row_products_by<Multiplier<T>>(list, count);
 }
 
 }  // namespace
