@@ -224,15 +224,12 @@ class DotProducts {
 
 #if defined(__AMX_INT8__) || defined(__AMXINT8__)  // GCC, Clang 14
 constexpr int64_t kSide = 16, kTileDepth = 64;
-constexpr int64_t kTileRows = 5;  // fewer go faster as dot products
 
 /// As the bfloat16 product: 16 weight rows are a left tile as they lie in memory; x is packed into
 /// right tiles once a thread and product, [row block][depth / 4][16 rows][4].
 class TileProducts {
  public:
-  static bool fits(const Int8Product& in) {
-    return in.rows >= kTileRows && in.depth % kTileDepth == 0;
-  }
+  static bool fits(const Int8Product& in) { return in.depth % kTileDepth == 0; }
   explicit TileProducts(const Int8Product& in) : in_(in) {
     const int64_t blocks = (in.rows + kRowBlock - 1) / kRowBlock;
     packed_ = static_cast<int8_t*>(
@@ -290,10 +287,12 @@ class TileProducts {
 /// Exact sums by whatever is fastest, then as float times the scales.
 class Int8Multiplier {
  public:
-  explicit Int8Multiplier(const Int8Product& in) : in_(in), dots_(in) {
+  explicit Int8Multiplier(const Int8Product& in) : in_(in) {
 #if defined(__AMX_INT8__) || defined(__AMXINT8__)
     if (TileProducts::fits(in)) tiles_.emplace(in);
+    if (tiles_ && in.outputs % kPanel == 0) return;
 #endif
+    dots_.emplace(in);
   }
 
   void operator()(const Panel& panel, int64_t first_row, int64_t rows, float* sums) const {
@@ -319,11 +318,11 @@ class Int8Multiplier {
       return;
     }
 #endif
-    dots_(panel, first_row, rows, exact);
+    (*dots_)(panel, first_row, rows, exact);
   }
 
   const Int8Product& in_;
-  DotProducts dots_;
+  std::optional<DotProducts> dots_;
 #if defined(__AMX_INT8__) || defined(__AMXINT8__)
   std::optional<TileProducts> tiles_;
 #endif
