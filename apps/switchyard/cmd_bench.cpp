@@ -29,7 +29,7 @@ struct BenchCommand {
   std::vector<std::string> compared;  // two files
   int64_t input_length = 0, target_length = 0, steps = 0;
   std::string checkpoint_folder;
-  bool ops = false, decode = false;
+  bool ops = false, decode = false, int8 = false;
   int64_t batch = 1;
   OpBenchOptions op_options;
   bool json = false;
@@ -97,13 +97,20 @@ void run_ops(const BenchCommand& command, int threads) {
 void run_decode(const BenchCommand& command, int threads) {
   Recipe recipe = bench_shape(command.shape).recipe;
   recipe.apply(command.overrides);
-  DecodeRecord record{command.shape, processor_name(), recipe.train.precision, threads, {}, {}};
+  const WeightType weights =
+      command.int8 ? WeightType::kInt8 : decode_weights(recipe.train.precision);
+  DecodeRecord record{command.shape,
+                      processor_name(),
+                      command.int8 ? "int8" : recipe.train.precision,
+                      threads,
+                      {},
+                      {}};
   record.options.batch = command.batch;
   if (command.input_length > 0) record.options.input_length = command.input_length;
   if (command.target_length > 0) record.options.new_tokens = command.target_length;
   if (command.steps > 0) record.options.rounds = command.steps;
   prepare_process(threads);
-  record.result = run_decode_bench(recipe.model, record.precision, record.options);
+  record.result = run_decode_bench(recipe.model, weights, record.options);
   fmt::print("{}", command.json ? to_json(record).dump() + "\n" : decode_table(record));
 }
 
@@ -183,6 +190,8 @@ void add_bench_command(CLI::App& app, const GlobalOptions& global) {
       ->needs(decode)
       ->check(CLI::Range(1, 1 << 16))
       ->option_text("N=1");
+  command->add_flag("--int8", state->int8, "With --decode: weights as `quantize` makes them")
+      ->needs(decode);
   const std::vector<CLI::Option*> of_steps = {
       command->add_option("--shape", state->shape, shapes)->option_text("NAME=mini"),
       command

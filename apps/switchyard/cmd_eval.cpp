@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
@@ -11,6 +12,8 @@
 #include "base/format.h"
 #include "base/hash.h"
 #include "base/progress.h"
+#include "engine_command.h"
+#include "infer/forced_loss.h"
 #include "model/model_directory.h"
 #include "train/evaluation.h"
 #include "train/process_setup.h"
@@ -22,7 +25,8 @@ namespace {
 struct EvalCommand {
   std::string model;
   std::vector<std::string> data;
-  std::string precision;  // empty: the run's
+  std::string precision;  // empty: the run's, or the integers of a quantized model
+  bool engine = false;
   int64_t sequences = 0;
   int64_t input_length = 0;
   bool json = false;
@@ -48,23 +52,66 @@ void check_tokenizer(const EvaluationStream& stream, const std::string& folder,
                     "prepare it with " + own);
 }
 
+/// The model in the form that the command asks for.
+class EvaluatedModel {
+ public:
+  EvaluatedModel(const EvalCommand& command, const std::string& directory,
+                 const std::string& default_precision) {
+    const Computation computation =
+        choose_computation(directory, command.engine, command.precision, default_precision);
+    if (computation.engine) {
+      engine_.emplace(map_weights(directory, computation.precision));
+    } else {
+      plain_ = load_model(directory, computation.precision);
+    }
+  }
+
+  const ModelConfig& config() const { return engine_ ? engine_->config() : plain_->config(); }
+  bool computes_integers() const { return engine_ && engine_->weights().type == WeightType::kInt8; }
+
+  EvaluationResult evaluate(const EvaluationStream& stream, int64_t sequences,
+                            const std::function<void(int64_t)>& progress) {
+    if (plain_) return switchyard::evaluate(*plain_, stream, sequences, progress);
+    const auto compute = [this](const TokenBatch& tokens, EvaluationResult& result) {
+      const ForcedLoss loss = forced_loss(*engine_, rows_of(tokens.inputs, tokens.num_sequences),
+                                          rows_of(tokens.targets, tokens.num_sequences));
+      result.cross_entropy += loss.cross_entropy;
+      result.correct += loss.correct;
+    };
+    return switchyard::evaluate(compute, stream, sequences, kSequencesTogether, progress);
+  }
+
+ private:
+  static constexpr int64_t kSequencesTogether = 64;
+
+  static std::vector<std::vector<int32_t>> rows_of(const std::vector<int32_t>& ids, int64_t rows) {
+    const auto width = static_cast<std::ptrdiff_t>(ids.size()) / rows;
+    std::vector<std::vector<int32_t>> split;
+    for (auto from = ids.begin(); from != ids.end(); from += width) {
+      split.emplace_back(from, from + width);
+    }
+    return split;
+  }
+
+  std::unique_ptr<EncoderDecoder> plain_;
+  std::optional<InferenceModel> engine_;
+};
+
 void run(const EvalCommand& command, int threads) {
   const std::string directory = find_model_directory(command.model);
   const Recipe recipe = recipe_of(directory);
   DataConfig config = recipe.data;
   if (command.input_length > 0) config.input_length = command.input_length;
   prepare_process(threads);
-  const auto model = load_model(
-      directory,
-      parse_precision(command.precision.empty() ? recipe.train.precision : command.precision));
+  EvaluatedModel model(command, directory, recipe.train.precision);
   EvaluationResult all;
   nlohmann::ordered_json sources = nlohmann::ordered_json::array();
   ProgressLine line;
   for (const std::string& folder : command.data) {
     const EvaluationStream stream(config, folder, static_cast<uint64_t>(command.sequences));
-    check_vocabulary(model->config(), stream.vocab_size(), folder);
+    check_vocabulary(model.config(), stream.vocab_size(), folder);
     check_tokenizer(stream, folder, directory);
-    const EvaluationResult result = evaluate(*model, stream, command.sequences, [&](int64_t done) {
+    const EvaluationResult result = model.evaluate(stream, command.sequences, [&](int64_t done) {
       line.show(format("evaluate {}  {} of {} sequences", folder, done, stream.num_sequences()));
     });
     sources.push_back({{"data", folder}, {"nlp", result.nlp()}, {"accuracy", result.accuracy()}});
@@ -73,11 +120,15 @@ void run(const EvalCommand& command, int threads) {
     all += result;
   }
   if (command.json) {
-    nlohmann::ordered_json object = {
-        {"model", directory},         {"nlp", all.nlp()},
-        {"accuracy", all.accuracy()}, {"targets", all.cross_entropy.count},
-        {"sequences", all.sequences}, {"input_length", config.input_length},
-        {"seconds", all.seconds},     {"sources", sources}};
+    nlohmann::ordered_json object = {{"model", directory},
+                                     {"int8", model.computes_integers()},
+                                     {"nlp", all.nlp()},
+                                     {"accuracy", all.accuracy()},
+                                     {"targets", all.cross_entropy.count},
+                                     {"sequences", all.sequences},
+                                     {"input_length", config.input_length},
+                                     {"seconds", all.seconds},
+                                     {"sources", sources}};
     fmt::print("{}\n", object.dump());
     return;
   }
@@ -110,9 +161,11 @@ void add_eval_command(CLI::App& app, const GlobalOptions& global) {
       ->option_text("N");
   command
       ->add_option("--precision", state->precision,
-                   "bf16-selective, bf16 or fp32; default: as the model's run, else bf16-selective")
+                   "bf16-selective, bf16 or fp32; default: as the model's run, else "
+                   "bf16-selective; a quantized model's integers")
       ->check(CLI::IsMember({"bf16-selective", "bf16", "fp32"}))
       ->option_text("NAME");
+  add_engine_flag(*command, state->engine);
   command->add_flag("--json", state->json, "Print the result as JSON");
   command->callback([state, &global] { run(*state, global.thread_count()); });
 }

@@ -8,10 +8,22 @@
 
 #include "base/error.h"
 #include "base/stop_signal.h"
+#include "engine_command.h"
 #include "generate_run.h"
 
 namespace switchyard {
 namespace {
+
+/// A stop signal ends the process as one that nobody handles.
+void run_lines(GenerateRun& generate_run) {
+  install_stop_handlers();
+  try {
+    generate_run.run_lines();
+  } catch (const Error&) {
+    if (stop_signal() != 0) std::raise(stop_signal());  // handled by default now: 128 + signal
+    throw;
+  }
+}
 
 void run(const GenerateCommand& command, int threads) {
   const bool dialog = command.input.empty() && command.text.empty() && command.output.empty() &&
@@ -24,15 +36,14 @@ void run(const GenerateCommand& command, int threads) {
     throw usage_error("--output goes with --input", "command line", "--text prints its output");
   }
   GenerateRun generate_run(command, threads);
-  if (dialog) return generate_run.run_dialog();
-  if (!command.text.empty()) return generate_run.run_text();
-  install_stop_handlers();
-  try {
-    generate_run.run_lines();
-  } catch (const Error&) {
-    if (stop_signal() != 0) std::raise(stop_signal());  // handled by default now: 128 + signal
-    throw;
+  if (dialog) {
+    generate_run.run_dialog();
+  } else if (!command.text.empty()) {
+    generate_run.run_text();
+  } else {
+    run_lines(generate_run);
   }
+  generate_run.finish();
 }
 
 void add_decoding_options(CLI::App& command, GenerateOptions& options) {
@@ -132,9 +143,13 @@ void add_generate_command(CLI::App& app, const GlobalOptions& global) {
   command->add_option("--batch-size", state->batch_size, "Inputs decoded together")
       ->check(CLI::Range(1, 1 << 16))
       ->option_text("N=16");
-  command->add_option("--precision", state->precision, "bf16-selective, bf16 or fp32")
+  command
+      ->add_option("--precision", state->precision,
+                   "bf16-selective, bf16 or fp32. A quantized model computes with its integers in "
+                   "bf16-selective, else with what they stand for")
       ->check(CLI::IsMember({"bf16-selective", "bf16", "fp32"}))
       ->option_text("NAME=bf16-selective");
+  add_engine_options(*command, state->engine);
   command->add_flag_function(
       "--no-cache", [state](int64_t) { state->cache = false; },
       "Run the decoder over the whole output at each id, with the evaluation capacity over the "

@@ -10,6 +10,8 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "engine_command.h"
+#include "infer/forced_loss.h"
 #include "infer/score.h"
 #include "lines.h"
 #include "model/model_directory.h"
@@ -25,7 +27,30 @@ constexpr size_t kBatchesAtOnce = 64;  // sorted by length together
 struct ScoreCommand {
   std::string model, input = "-", output = "-";
   int64_t batch_size = 16;
-  std::string precision = "fp32";
+  std::string precision;  // empty: fp32, or the integers of a quantized model
+  bool engine = false;
+};
+
+/// The model in the form that the command asks for.
+class ScoringModel {
+ public:
+  ScoringModel(const ScoreCommand& command, const std::string& directory) {
+    const Computation computation =
+        choose_computation(directory, command.engine, command.precision, "fp32");
+    if (computation.engine) {
+      engine_.emplace(map_weights(directory, computation.precision));
+    } else {
+      plain_ = load_model(directory, computation.precision);
+    }
+  }
+  const ModelConfig& config() const { return engine_ ? engine_->config() : plain_->config(); }
+  std::vector<Score> operator()(const std::vector<ScoreRequest>& requests, int64_t batch_size) {
+    return engine_ ? score(*engine_, requests, batch_size) : score(*plain_, requests, batch_size);
+  }
+
+ private:
+  std::unique_ptr<EncoderDecoder> plain_;
+  std::optional<InferenceModel> engine_;
 };
 
 /// Turns a line's keys into ids.
@@ -95,8 +120,8 @@ class Scorer {
  public:
   Scorer(const ScoreCommand& command, const std::string& directory)
       : command_(command),
-        model_(load_model(directory, parse_precision(command.precision))),
-        reader_(directory, model_->config().vocab_size) {
+        model_(command, directory),
+        reader_(directory, model_.config().vocab_size) {
     if (command.output != "-") file_.emplace(command.output);
   }
 
@@ -123,7 +148,7 @@ class Scorer {
 
  private:
   void flush() {
-    const std::vector<Score> scores = score(*model_, requests_, command_.batch_size);
+    const std::vector<Score> scores = model_(requests_, command_.batch_size);
     for (size_t i = 0; i < lines_.size(); ++i) {
       lines_[i]["log_prob"] = scores[i].log_prob();
       lines_[i]["token_log_probs"] = scores[i].token_log_probs;
@@ -144,7 +169,7 @@ class Scorer {
   }
 
   ScoreCommand command_;
-  std::unique_ptr<EncoderDecoder> model_;
+  ScoringModel model_;
   RequestReader reader_;
   std::optional<AtomicFileWriter> file_;
   std::vector<nlohmann::ordered_json> lines_;
@@ -183,9 +208,12 @@ void add_score_command(CLI::App& app, const GlobalOptions& global) {
   command->add_option("--batch-size", state->batch_size, "Lines of one forward pass")
       ->check(CLI::Range(1, 1 << 16))
       ->option_text("N=16");
-  command->add_option("--precision", state->precision, "fp32, bf16-selective or bf16")
+  command
+      ->add_option("--precision", state->precision,
+                   "fp32, bf16-selective or bf16; default: fp32, or a quantized model's integers")
       ->check(CLI::IsMember({"bf16-selective", "bf16", "fp32"}))
-      ->option_text("NAME=fp32");
+      ->option_text("NAME");
+  add_engine_flag(*command, state->engine);
   command->callback([state, &global] { run(*state, global.thread_count()); });
 }
 

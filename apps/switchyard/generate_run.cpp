@@ -62,13 +62,18 @@ std::string job_of(const GenerateCommand& command) {
 
 }  // namespace
 
-LoadedModel::LoadedModel(const std::string& directory, Precision precision, bool cache) {
+LoadedModel::LoadedModel(const std::string& directory, Precision precision, bool cache,
+                         const EngineOptions& engine) {
   const ModelConfig config = read_model_description(directory).config;
   std::string obstacle = batch_dependence(config.moe);
   if (precision == Precision::kBfloat16) obstacle = "precision bf16 has a bfloat16 router";
   if (cache && obstacle.empty()) {
-    cached_.emplace(map_weights(directory, precision));
+    cached_.emplace(map_weights(directory, precision), engine);
     return;
+  }
+  if (engine.expert_memory > 0) {
+    throw usage_error("only decoding with a cache can bound the memory of experts",
+                      "--expert-memory", obstacle.empty() ? "leave out --no-cache" : obstacle);
   }
   if (cache) log_warning("decoding without a cache, which is slow: {}", obstacle);
   plain_ = load_model(directory, precision);
@@ -77,6 +82,14 @@ LoadedModel::LoadedModel(const std::string& directory, Precision precision, bool
 std::unique_ptr<StepDecoder> LoadedModel::decoder(const std::vector<std::vector<int32_t>>& inputs) {
   if (cached_) return std::make_unique<CachedDecoder>(*cached_, inputs);
   return std::make_unique<ModelStepDecoder>(*plain_, inputs);
+}
+
+void LoadedModel::log_expert_memory() const {
+  const auto use = cached_ ? cached_->expert_memory() : std::nullopt;
+  if (!use) return;
+  const auto size = [](int64_t bytes) { return format_bytes(static_cast<double>(bytes)); };
+  log_info("experts: {} loaded, {} given up; at most {} of {} in memory", use->loads,
+           use->evictions, size(use->largest), size(use->bound));
 }
 
 GenerateRun::GenerateRun(const GenerateCommand& command, int threads)
@@ -92,7 +105,7 @@ GenerateRun::GenerateRun(const GenerateCommand& command, int threads)
                       "--input without them");
   }
   prepare_process(threads);
-  model_.emplace(directory, parse_precision(command.precision), command.cache);
+  model_.emplace(directory, parse_precision(command.precision), command.cache, command.engine);
   if (tokenizer_) check_vocabulary(model_->config(), tokenizer_->vocab_size(), tokenizer);
   set_text_options();
   options_.validate(model_->config().vocab_size, "command line");
@@ -110,6 +123,11 @@ void GenerateRun::run_dialog() {
     print_output(text, key, true);
   }
   std::fputs("\n", stderr);
+}
+
+void GenerateRun::finish() {
+  line_.clear();
+  model_->log_expert_memory();
 }
 
 void GenerateRun::print_output(const std::string& text, uint64_t key, bool growing) {

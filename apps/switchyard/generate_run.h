@@ -10,6 +10,7 @@
 #include "answer_output.h"
 #include "base/progress.h"
 #include "infer/batcher.h"
+#include "infer/engine/engine_options.h"
 #include "infer/engine/inference_model.h"
 #include "infer/generate.h"
 #include "infer/generate_lines.h"
@@ -25,6 +26,7 @@ struct GenerateCommand {
   std::string precision = "bf16-selective";
   int64_t batch_size = 16;
   bool fill = false, cache = true, token_log_probs = false;
+  EngineOptions engine;
   std::string prefix;
   std::vector<std::string> stops;
   GenerateOptions options;
@@ -34,11 +36,13 @@ struct GenerateCommand {
 /// wanted or its router does not go with it.
 class LoadedModel {
  public:
-  LoadedModel(const std::string& directory, Precision precision, bool cache);
+  LoadedModel(const std::string& directory, Precision precision, bool cache,
+              const EngineOptions& engine);
   const ModelConfig& config() const { return cached_ ? cached_->config() : plain_->config(); }
   /// Null if it decodes without a cache.
   InferenceModel* engine() { return cached_ ? &*cached_ : nullptr; }
   std::unique_ptr<StepDecoder> decoder(const std::vector<std::vector<int32_t>>& inputs);
+  void log_expert_memory() const;
 
  private:
   std::optional<InferenceModel> cached_;
@@ -56,6 +60,8 @@ class GenerateRun {
   void run_lines();
   /// Answers lines typed at a terminal until its end.
   void run_dialog();
+  /// Tells what the run took.
+  void finish();
 
  private:
   /// What is given as text, in ids.

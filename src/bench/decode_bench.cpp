@@ -26,8 +26,8 @@ at::Tensor random_values(const Parameter& parameter, at::ScalarType type) {
   return values.uniform_(-bound, bound);
 }
 
-void check_memory(int64_t parameters, bool bfloat16) {
-  const double needed = static_cast<double>(parameters) * (bfloat16 ? 2 : 4);
+void check_memory(int64_t parameters, WeightType type) {
+  const double needed = static_cast<double>(parameters * weight_bytes(type));
   const auto available = static_cast<double>(available_memory());
   if (needed <= 0.9 * available) return;
   throw runtime_failure(format("the weights need {}, and this process may use {}",
@@ -82,18 +82,28 @@ RoundTimes run_round(InferenceModel& model, const std::vector<std::vector<int32_
 
 }  // namespace
 
-DecodeBenchResult run_decode_bench(const ModelConfig& config, const std::string& precision,
+WeightType decode_weights(const std::string& precision) {
+  switch (parse_precision(precision)) {
+    case Precision::kFloat32:
+      return WeightType::kFloat32;
+    case Precision::kBfloat16Selective:
+      return WeightType::kBfloat16;
+    default:
+      throw usage_error("decoding knows the precisions fp32 and bf16-selective", "bench",
+                        "choose one of them");
+  }
+}
+
+DecodeBenchResult run_decode_bench(const ModelConfig& config, WeightType type,
                                    const DecodeBenchOptions& options) {
   DecodeBenchResult result;
-  const Precision arithmetic = parse_precision(precision);
-  const bool bfloat16 = arithmetic != Precision::kFloat32;
   result.parameters = count_parameters(config);
-  check_memory(result.parameters, bfloat16);
+  check_memory(result.parameters, type);
   result.memory_rate = measure_memory_rates(uncached_working_set()).read;
   at::manual_seed(1);
-  InferenceModel model(make_weights(config, arithmetic, [&](const Parameter& parameter) {
-    return random_values(parameter, bfloat16 ? at::kBFloat16 : at::kFloat);
-  }));
+  const at::ScalarType drawn = type == WeightType::kFloat32 ? at::kFloat : at::kBFloat16;
+  InferenceModel model(make_weights(
+      config, type, [&](const Parameter& parameter) { return random_values(parameter, drawn); }));
   result.bytes_per_step = model.bytes_per_step();
   run_round(model, made_up_inputs(config, options, 0), options.new_tokens);
   std::vector<double> firsts, rates, steps;

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "infer/engine/weights.h"
 #include "model/config.h"
 
 namespace switchyard {
@@ -28,13 +29,17 @@ struct DecodeBenchResult {
   unsigned long long peak_memory = 0;
 };
 
-/// Greedy decoding of random weights in `precision` ("bf16-selective" or "fp32"), EOS left out so
-/// that every output has its full length. Throws Error(kRuntime) if the weights do not fit.
-DecodeBenchResult run_decode_bench(const ModelConfig& config, const std::string& precision,
+/// Greedy decoding of random weights, EOS left out so that every output has its full length. Throws
+/// Error(kRuntime) if the weights do not fit.
+DecodeBenchResult run_decode_bench(const ModelConfig& config, WeightType type,
                                    const DecodeBenchOptions& options);
 
+/// The weights that decoding in a recipe's `precision` reads. Throws Error(kUsage) unless it is
+/// "bf16-selective" or "fp32".
+WeightType decode_weights(const std::string& precision);
+
 struct DecodeRecord {
-  std::string shape, processor, precision;
+  std::string shape, processor, precision;  // "int8" for such weights
   int threads = 1;
   DecodeBenchOptions options;
   DecodeBenchResult result;

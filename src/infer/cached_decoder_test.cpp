@@ -182,6 +182,41 @@ TEST(CachedDecoder, Bfloat16StaysNearFloat32) {
   EXPECT_LT(largest_gap(cached, exact, inputs().size()), 0.15);
 }
 
+/// The weights of `model` in 8 bits.
+std::shared_ptr<const InferenceWeights> int8_weights(EncoderDecoder& model) {
+  return make_weights(model.config(), WeightType::kInt8, [&](const Parameter& parameter) {
+    return model.parameters().find(parameter.name())->value().detach();
+  });
+}
+
+// Weights and what products read are both rounded, to steps of 1/254 of a row's largest number.
+TEST(CachedDecoder, Int8StaysNearFloat32) {
+  for (const char* feed_forward : {"relu", "geglu"}) {
+    ModelConfig config = small();
+    config.feed_forward = feed_forward;
+    config.moe.num_experts = 0;  // rounding may send a token to another expert
+    Models wide(config, Precision::kFloat32);
+    InferenceModel narrow(int8_weights(wide.model));
+    CachedDecoder quantized(narrow, inputs()), exact(*wide.cached, inputs());
+    EXPECT_LT(largest_gap(quantized, exact, inputs().size()), 0.3);
+  }
+}
+
+TEST(CachedDecoder, Int8RunsEveryKindOfModel) {
+  for (const Kind& kind : kinds()) {
+    SCOPED_TRACE(kind.name);
+    Models models(kind, Precision::kFloat32);
+    InferenceModel narrow(int8_weights(models.model));
+    CachedDecoder quantized(narrow, inputs()), exact(*models.cached, inputs());
+    double gap = 0, count = 0;  // some tokens take another expert: not most
+    for (const StepRows& rows : made_up_steps(inputs().size())) {
+      gap += (quantized.step(rows) - exact.step(rows)).abs().mean().item<double>();
+      ++count;
+    }
+    EXPECT_LT(gap / count, 0.15);
+  }
+}
+
 template <class Rows>
 void expect_equal(const Rows& a, const Rows& b) {
   ASSERT_EQ(a.size(), b.size());
@@ -210,21 +245,28 @@ TEST(CachedDecoder, WritesTheSameIds) {
   }
 }
 
-TEST(CachedDecoder, RowsDoNotDependOnTheBatch) {
-  for (const Precision precision : {Precision::kFloat32, Precision::kBfloat16Selective}) {
-    ModelConfig config = small();
-    config.moe.capacity = "profile";  // would bind in a batch of one
-    config.moe.capacity_factor_eval = 0.01;
-    Models models(config, precision);
-    CachedDecoder together(*models.cached, inputs());
-    const auto all = greedy_decode(together, 30);
-    for (size_t i = 0; i < inputs().size(); ++i) {
-      CachedDecoder alone(*models.cached, {inputs()[i]});
-      const auto one = greedy_decode(alone, 30);
-      EXPECT_EQ(one[0].ids, all[i].ids);
-      EXPECT_EQ(one[0].log_prob, all[i].log_prob);
-    }
+void expect_rows_by_themselves(InferenceModel& model) {
+  CachedDecoder together(model, inputs());
+  const auto all = greedy_decode(together, 30);
+  for (size_t i = 0; i < inputs().size(); ++i) {
+    CachedDecoder alone(model, {inputs()[i]});
+    const auto one = greedy_decode(alone, 30);
+    EXPECT_EQ(one[0].ids, all[i].ids);
+    EXPECT_EQ(one[0].log_prob, all[i].log_prob);
   }
+}
+
+TEST(CachedDecoder, RowsDoNotDependOnTheBatch) {
+  ModelConfig config = small();
+  config.moe.capacity = "profile";  // would bind in a batch of one
+  config.moe.capacity_factor_eval = 0.01;
+  for (const Precision precision : {Precision::kFloat32, Precision::kBfloat16Selective}) {
+    Models models(config, precision);
+    expect_rows_by_themselves(*models.cached);
+  }
+  Models models(config, Precision::kFloat32);
+  InferenceModel int8(int8_weights(models.model));
+  expect_rows_by_themselves(int8);
 }
 
 TEST(CachedDecoder, RefusesRoutersThatChooseByTheBatch) {

@@ -50,19 +50,28 @@ double Score::log_prob() const {
   return std::accumulate(token_log_probs.begin(), token_log_probs.end(), 0.0);
 }
 
-std::vector<Score> score(EncoderDecoder& model, const std::vector<ScoreRequest>& requests,
-                         int64_t batch_size) {
-  const c10::NoGradGuard no_grad;
+std::vector<std::vector<size_t>> score_batches(const std::vector<ScoreRequest>& requests,
+                                               int64_t batch_size) {
   std::vector<size_t> order(requests.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     return std::tuple(requests[a].input.size(), requests[a].target.size()) <
            std::tuple(requests[b].input.size(), requests[b].target.size());
   });
-  std::vector<Score> scores(requests.size());
+  std::vector<std::vector<size_t>> batches;
   for (size_t begin = 0; begin < order.size(); begin += static_cast<size_t>(batch_size)) {
     const std::span<const size_t> picked = std::span(order).subspan(
         begin, std::min(static_cast<size_t>(batch_size), order.size() - begin));
+    batches.emplace_back(picked.begin(), picked.end());
+  }
+  return batches;
+}
+
+std::vector<Score> score(EncoderDecoder& model, const std::vector<ScoreRequest>& requests,
+                         int64_t batch_size) {
+  const c10::NoGradGuard no_grad;
+  std::vector<Score> scores(requests.size());
+  for (const std::vector<size_t>& picked : score_batches(requests, batch_size)) {
     const auto input = [](const ScoreRequest& r) -> const auto& { return r.input; };
     const auto target = [](const ScoreRequest& r) -> const auto& { return r.target; };
     const Batch batch =

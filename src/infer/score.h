@@ -20,6 +20,10 @@ struct Score {
   double log_prob() const;  // their sum
 };
 
+/// Indices of requests in batches of like lengths.
+std::vector<std::vector<size_t>> score_batches(const std::vector<ScoreRequest>& requests,
+                                               int64_t batch_size);
+
 /// Scores in the order of the requests. Requests of like lengths share a batch of at most
 /// `batch_size`, padded at the end, which changes nothing as padding is neither seen nor scored.
 /// Evaluation capacity: where it binds, scores may depend on what shares a batch (profile hf:

@@ -279,6 +279,7 @@ ModelDescription parse_model_description(const std::string& text, const std::str
   const HfConfig hf = read_hf_config(object, path);
   ModelDescription description;
   description.dtype = dtype_of(hf, path);
+  description.quantization = parse_quantization(object, path);
   const auto own = object.find(kOwnKey);
   description.own_settings = own != object.end();
   if (description.own_settings) {

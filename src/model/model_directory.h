@@ -25,24 +25,31 @@ ModelDescription read_model_description(const std::string& directory);
 void check_model_directory(const std::string& directory);
 
 /// Reads all weights of a directory that check_model_directory() has passed. Throws Error(kDamaged)
-/// naming the first tensors with values that are NaN or infinite.
+/// naming the first tensors with values that are NaN or infinite, or with scales that are not above
+/// zero.
 void verify_weights(const std::string& directory);
 
 /// A tensor of a directory's files and the part of a parameter that it is.
 struct StoredPart {
   std::string parameter;
   WeightPart part;
-  const StoredTensor* stored;  // of float32, bfloat16, float16 or float64
+  const StoredTensor* stored;  // of float32, bfloat16, float16 or float64, or of int8 with
+  const StoredTensor* scales;  // a float32 for each row; else null
 };
 
-/// All parts of all parameters of a model of `config`, in the order of the parameters, for those
-/// who read or map weights themselves. No weight is read. Throws as load_model().
-std::vector<StoredPart> find_weights(const TensorFiles& files, const ModelConfig& config);
+/// All parts of all parameters of a model, in the order of the parameters, for those who read or
+/// map weights themselves. No weight is read. Throws as load_model().
+std::vector<StoredPart> find_weights(const TensorFiles& files, const ModelDescription& model);
+
+/// The scales of a quantized weight, one for each of its rows: [rows]. Throws Error(kDamaged)
+/// unless all are finite and above zero.
+at::Tensor read_scales(const StoredTensor& scales);
 
 /// Reads the weights of `directory` into the parameters of `model`, each tensor once, experts
 /// straight into their stack; then refreshes the compute copies. Any of float32, bfloat16, float16
-/// and float64 is taken. Throws Error(kDamaged) naming the first tensors that are missing,
-/// misshapen, not of this model, or hold values that are NaN or infinite.
+/// and float64 is taken, and int8 with its scales, which becomes float32 again. Throws
+/// Error(kDamaged) naming the first tensors that are missing, misshapen, not of this model, or hold
+/// values that are NaN or infinite.
 void load_weights(const std::string& directory, EncoderDecoder& model);
 
 /// The model of a model directory, ready to run in `precision`. What config.json asks for is held

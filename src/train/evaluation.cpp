@@ -31,26 +31,35 @@ EvaluationResult& EvaluationResult::operator+=(const EvaluationResult& other) {
   return *this;
 }
 
-EvaluationResult evaluate(EncoderDecoder& model, const EvaluationStream& stream, int64_t sequences,
+EvaluationResult evaluate(const BatchEvaluation& compute, const EvaluationStream& stream,
+                          int64_t sequences, int64_t batch_size,
                           const std::function<void(int64_t)>& progress) {
-  const c10::NoGradGuard no_grad;
   const auto start = std::chrono::steady_clock::now();
   const auto available = static_cast<int64_t>(stream.num_sequences());
   const int64_t total = sequences > 0 ? std::min(sequences, available) : available;
-  const int64_t size = batch_size(model.config(), stream.lengths());
   EvaluationResult result;
   while (result.sequences < total) {
-    const int64_t count = std::min(size, total - result.sequences);
+    const int64_t count = std::min(batch_size, total - result.sequences);
     const TokenBatch tokens = stream.batch(static_cast<uint64_t>(result.sequences), count);
-    const ModelOutput output = model.forward(to_batch(tokens, result.sequences), ForwardOptions{});
-    result.cross_entropy += output.cross_entropy;
-    result.correct += output.correct;
-    accumulate(result.routing, output.routing);
+    compute(tokens, result);
     result.sequences += tokens.num_sequences;
     if (progress) progress(result.sequences);
   }
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
+}
+
+EvaluationResult evaluate(EncoderDecoder& model, const EvaluationStream& stream, int64_t sequences,
+                          const std::function<void(int64_t)>& progress) {
+  const c10::NoGradGuard no_grad;
+  const auto compute = [&](const TokenBatch& tokens, EvaluationResult& result) {
+    const ModelOutput output = model.forward(to_batch(tokens, result.sequences), ForwardOptions{});
+    result.cross_entropy += output.cross_entropy;
+    result.correct += output.correct;
+    accumulate(result.routing, output.routing);
+  };
+  return evaluate(compute, stream, sequences, batch_size(model.config(), stream.lengths()),
+                  progress);
 }
 
 void check_vocabulary(const ModelConfig& model, int64_t vocab_size, const std::string& where) {

@@ -22,6 +22,14 @@ struct EvaluationResult {
   EvaluationResult& operator+=(const EvaluationResult& other);
 };
 
+/// Adds what a model makes of a batch to a result: losses, and routing if it has it.
+using BatchEvaluation = std::function<void(const TokenBatch&, EvaluationResult&)>;
+
+/// As below, whatever computes a batch of at most `batch_size` sequences.
+EvaluationResult evaluate(const BatchEvaluation& compute, const EvaluationStream& stream,
+                          int64_t sequences, int64_t batch_size,
+                          const std::function<void(int64_t)>& progress = {});
+
 /// Evaluates on the first `sequences` of `stream` (fewer if it has fewer; 0: all): evaluation
 /// capacity, no dropout, no jitter. Routing groups are slices of the stream, so the result does not
 /// depend on how it is cut into batches. `progress` is told the sequences done after each batch.

@@ -27,7 +27,8 @@ Report blocks(const std::vector<bool>& sparse) {
   return list;
 }
 
-void add_config(const ModelConfig& config, Report& report) {
+void add_config(const ModelDescription& description, Report& report) {
+  const ModelConfig& config = description.config;
   report["parameters"] = count_parameters(config);
   report["encoder_layers"] = config.num_encoder_layers;
   report["decoder_layers"] = config.num_decoder_layers;
@@ -50,7 +51,8 @@ void add_config(const ModelConfig& config, Report& report) {
     report["router"] = config.moe.router;
     report["profile"] = config.moe.profile;
   }
-  report["transformers_can_load"] = fits_hugging_face(config);
+  report["transformers_can_load"] =
+      fits_hugging_face(config) && description.quantization == Quantization::kNone;
 }
 
 void add_weights(const TensorFiles& files, bool list, Report& report) {
@@ -71,6 +73,12 @@ void add_weights(const TensorFiles& files, bool list, Report& report) {
   if (list) report["tensors"] = tensors;
 }
 
+std::string verified_text(bool checkpoint, Quantization quantization) {
+  if (checkpoint) return "all checksums, all weights finite";
+  const std::string scales = quantization == Quantization::kNone ? "" : ", all scales above zero";
+  return format("headers, all weights finite{}; there are no checksums", scales);
+}
+
 Report inspect_model(const std::string& directory, const InspectOptions& options) {
   const bool checkpoint = has_file_manifest(directory);
   if (checkpoint && options.verify) verify_files(directory);
@@ -79,7 +87,8 @@ Report inspect_model(const std::string& directory, const InspectOptions& options
   const ModelDescription description = read_model_description(directory);
   Report report = {{"kind", checkpoint ? "checkpoint" : "model"}, {"path", directory}};
   report["dtype"] = torch_dtype_name(description.dtype);
-  add_config(description.config, report);
+  report["quantization"] = quantization_name(description.quantization);
+  add_config(description, report);
   add_weights(TensorFiles(directory), options.tensors, report);
   report["tokenizer"] = fs::exists(directory + "/" + kTokenizerFile);
   if (checkpoint) {
@@ -89,8 +98,7 @@ Report inspect_model(const std::string& directory, const InspectOptions& options
     report["seconds"] = position.seconds;
   }
   if (options.verify) {
-    report["verified"] = checkpoint ? "all checksums, all weights finite"
-                                    : "headers, all weights finite; there are no checksums";
+    report["verified"] = verified_text(checkpoint, description.quantization);
   }
   return report;
 }

@@ -82,7 +82,8 @@ std::vector<std::vector<float>> padding_masks(const EncoderRows& rows) {
 }
 
 int64_t matrix_bytes(const Matrix& matrix, int64_t element) {
-  return matrix.outputs * matrix.inputs * element;
+  const auto scale = static_cast<int64_t>(matrix.scales ? sizeof(float) : 0);
+  return matrix.outputs * (matrix.inputs * element + scale);
 }
 
 int64_t matrix_bytes(const FeedForwardWeights& weights, int64_t element) {
@@ -113,6 +114,7 @@ class InferenceModel::Core {
       std::span<const std::vector<int32_t>> inputs, std::span<RoutingTrace* const> traces) = 0;
   virtual void step(std::span<DecoderRow* const> rows, std::span<const int64_t> ids,
                     float* logits) = 0;
+  virtual const ExpertMemory* expert_memory() const = 0;
 
   const InferenceWeights& weights() const { return *weights_; }
   std::vector<ExpertUse> expert_use() const {
@@ -134,12 +136,14 @@ class InferenceModel::Core {
   int32_t encoder_layers_;  // routed ones
 };
 
-template <class T>
+template <class W>
 class InferenceModel::TypedCore : public Core {
  public:
-  explicit TypedCore(std::shared_ptr<const InferenceWeights> weights)
+  using T = ActivationOf<W>;
+
+  TypedCore(std::shared_ptr<const InferenceWeights> weights, const EngineOptions& options)
       : Core(std::move(weights)),
-        layers_(*weights_),
+        layers_(*weights_, options),
         encoder_bias_(config(), weights_->encoder.relative_bias, false),
         decoder_bias_(config(), weights_->decoder.relative_bias, true),
         pool_(page_size(decoder_layers())) {}
@@ -187,6 +191,8 @@ class InferenceModel::TypedCore : public Core {
     if (traced) hand_out_routes(rows);
     write_logits(set.count(), logits);
   }
+
+  const ExpertMemory* expert_memory() const override { return layers_.expert_memory(); }
 
  private:
   /// If the sublayer counted in `use` is routed, its choices are traced as those of `layer`, which
@@ -250,7 +256,8 @@ class InferenceModel::TypedCore : public Core {
         config().tie_embeddings ? 1.0f / std::sqrt(static_cast<float>(config().d_model)) : 1.0f;
     scales_.assign(static_cast<size_t>(rows), scale);
     const T* x = layers_.normed(weights_->decoder.final_norm, rows);
-    auto product = Layers<T>::product(weights_->output, x, rows, logits, weights_->output.outputs);
+    auto product = make_product(weights_->output, layers_.readable(x, rows, config().d_model), rows,
+                                logits, weights_->output.outputs);
     product.factors = scales_.data();
     kernels::few_row_products(&product, 1);
   }
@@ -317,12 +324,12 @@ class InferenceModel::TypedCore : public Core {
     gather_real(rows, memory, encoded);
     const auto real = static_cast<int64_t>(pages_.size());
     keys_values_.resize(static_cast<size_t>(real * 2 * inner));
+    const ProductRows<W> x = layers_.readable(real_memory_.data(), real, config().d_model);
     for (int64_t l = 0; l < decoder_layers(); ++l) {
       const AttentionWeights& cross = weights_->decoder.blocks[static_cast<size_t>(l)].cross;
       float* out = keys_values_.data();
-      const kernels::FewRowProduct<T> products[] = {
-          Layers<T>::product(cross.k, real_memory_.data(), real, out, 2 * inner),
-          Layers<T>::product(cross.v, real_memory_.data(), real, out + inner, 2 * inner)};
+      const ProductOf<W> products[] = {make_product(cross.k, x, real, out, 2 * inner),
+                                       make_product(cross.v, x, real, out + inner, 2 * inner)};
       kernels::few_row_products(products, 2);
       kernels::cache_store(kernels::CacheStore<T>{layout(l), real, pages_.data(), positions_.data(),
                                                   out, out + inner, 2 * inner});
@@ -357,7 +364,7 @@ class InferenceModel::TypedCore : public Core {
     }
   }
 
-  Layers<T> layers_;
+  Layers<W> layers_;
   std::vector<TracedChoice> traced_;  // of one pass
   PositionBias encoder_bias_, decoder_bias_;
   PagePool pool_;
@@ -374,11 +381,18 @@ class InferenceModel::TypedCore : public Core {
   std::vector<float> keys_values_;
 };
 
-InferenceModel::InferenceModel(std::shared_ptr<const InferenceWeights> weights) {
-  if (weights->bfloat16) {
-    core_ = std::make_unique<TypedCore<kernels::Bf16>>(std::move(weights));
-  } else {
-    core_ = std::make_unique<TypedCore<float>>(std::move(weights));
+InferenceModel::InferenceModel(std::shared_ptr<const InferenceWeights> weights,
+                               const EngineOptions& options) {
+  switch (weights->type) {
+    case WeightType::kFloat32:
+      core_ = std::make_unique<TypedCore<float>>(std::move(weights), options);
+      break;
+    case WeightType::kBfloat16:
+      core_ = std::make_unique<TypedCore<kernels::Bf16>>(std::move(weights), options);
+      break;
+    case WeightType::kInt8:
+      core_ = std::make_unique<TypedCore<int8_t>>(std::move(weights), options);
+      break;
   }
 }
 
@@ -400,9 +414,15 @@ void InferenceModel::step(std::span<DecoderRow* const> rows, std::span<const int
 
 std::vector<ExpertUse> InferenceModel::expert_use() const { return core_->expert_use(); }
 
+std::optional<ExpertMemoryUse> InferenceModel::expert_memory() const {
+  const ExpertMemory* memory = core_->expert_memory();
+  if (!memory) return std::nullopt;
+  return memory->use();
+}
+
 int64_t InferenceModel::bytes_per_step() const {
   const InferenceWeights& own = weights();
-  const int64_t element = own.bfloat16 ? 2 : 4;
+  const int64_t element = weight_bytes(own.type);
   const MoeConfig& moe = own.config.moe;
   const int64_t choices = moe.router == "top2" && moe.second_choice != "none" ? 2 : 1;
   int64_t bytes = matrix_bytes(own.output, element);

@@ -5,10 +5,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "infer/engine/cache_pages.h"
+#include "infer/engine/engine_options.h"
+#include "infer/engine/expert_memory.h"
 #include "infer/engine/routing_trace.h"
 #include "infer/engine/weights.h"
 
@@ -36,12 +39,15 @@ struct ExpertUse {
 
 /// Residual stream, attention, router and softmax are float32; products read the weights' type. Of
 /// bfloat16 weights the results are therefore closer to float32's than those of EncoderDecoder,
-/// which also rounds the residual stream. Not thread-safe: one model per thread that decodes, over
-/// shared weights.
+/// which also rounds the residual stream. With int8 weights, what products read is quantized row by
+/// row; activations between them are as with bfloat16. Not thread-safe: one model per thread that
+/// decodes, over shared weights.
 class InferenceModel {
  public:
-  /// Throws Error(kUsage) for a router that chooses by what is in the batch (expert_choice.h).
-  explicit InferenceModel(std::shared_ptr<const InferenceWeights> weights);
+  /// Throws Error(kUsage) for a router that chooses by what is in the batch (expert_choice.h), and
+  /// as ExpertMemory() does.
+  explicit InferenceModel(std::shared_ptr<const InferenceWeights> weights,
+                          const EngineOptions& options = {});
   ~InferenceModel();
   InferenceModel(const InferenceModel&) = delete;
   InferenceModel& operator=(const InferenceModel&) = delete;
@@ -58,13 +64,15 @@ class InferenceModel {
   void step(std::span<DecoderRow* const> rows, std::span<const int64_t> ids, float* logits);
   /// By routed layer, encoder first.
   std::vector<ExpertUse> expert_use() const;
+  /// Empty without a bound.
+  std::optional<ExpertMemoryUse> expert_memory() const;
   /// Bytes of weights that a step of one row reads: each matrix of the decoder once, of a routed
   /// layer its router and as many experts as a token has choices.
   int64_t bytes_per_step() const;
 
  private:
   class Core;
-  template <class T>
+  template <class W>
   class TypedCore;
   std::unique_ptr<Core> core_;
 };

@@ -21,47 +21,52 @@ void make_room(V& buffer, int64_t count) {
 
 }  // namespace
 
-template <class T>
-Layers<T>::Layers(const InferenceWeights& weights) : weights_(weights), config_(weights.config) {
-  if (config_.moe.num_experts > 0) chooser_.emplace(config_, weights.bfloat16);
+template <class W>
+Layers<W>::Layers(const InferenceWeights& weights, const EngineOptions& options)
+    : weights_(weights), config_(weights.config) {
+  if (options.expert_memory > 0) memory_.emplace(weights, options.expert_memory);
+  if (config_.moe.num_experts > 0) chooser_.emplace(config_, weights.type != WeightType::kFloat32);
 }
 
-template <class T>
-FewRowProduct<T> Layers<T>::product(const Matrix& weights, const T* x, int64_t rows, float* wide,
-                                    int64_t stride) {
-  return {static_cast<const T*>(weights.data),
-          weights.outputs,
-          weights.inputs,
-          x,
-          rows,
-          FewRowFinish::kStore,
-          nullptr,
-          nullptr,
-          wide,
-          nullptr,
-          stride};
+template <class W>
+ProductRows<W> Layers<W>::readable(const T* x, int64_t rows, int64_t width) {
+  if constexpr (std::is_same_v<W, int8_t>) {
+    make_room(quantized_, rows * width);
+    make_room(quantized_scales_, rows);
+    kernels::quantize_rows(
+        kernels::QuantizeRows<T>{x, rows, width, quantized_.data(), quantized_scales_.data()});
+    return {quantized_.data(), quantized_scales_.data(), width};
+  } else {
+    return {x, nullptr, width};
+  }
 }
 
-template <class T>
-void Layers<T>::multiply() {
+template <class W>
+void Layers<W>::multiply() {
   kernels::few_row_products(products_.data(), static_cast<int64_t>(products_.size()));
   products_.clear();
 }
 
-template <class T>
-void Layers<T>::embed(const RowSet& rows) {
+template <class W>
+void Layers<W>::embed(const RowSet& rows) {
   const int64_t width = config_.d_model;
   make_room(residual_, rows.count() * width);
-  const T* table = static_cast<const T*>(weights_.embedding.data);
+  const W* table = static_cast<const W*>(weights_.embedding.data);
   for (int64_t r = 0; r < rows.count(); ++r) {
-    const T* from = table + rows.ids[static_cast<size_t>(r)] * width;
+    const int64_t id = rows.ids[static_cast<size_t>(r)];
+    const W* from = table + id * width;
     float* to = residual_.data() + r * width;
-    for (int64_t i = 0; i < width; ++i) to[i] = kernels::to_float(from[i]);
+    if constexpr (std::is_same_v<W, int8_t>) {
+      const float scale = weights_.embedding.scales[id];
+      for (int64_t i = 0; i < width; ++i) to[i] = scale * static_cast<float>(from[i]);
+    } else {
+      for (int64_t i = 0; i < width; ++i) to[i] = kernels::to_float(from[i]);
+    }
   }
 }
 
-template <class T>
-const T* Layers<T>::normed(const std::vector<float>& scale, int64_t rows) {
+template <class W>
+auto Layers<W>::normed(const std::vector<float>& scale, int64_t rows) -> const T* {
   make_room(normed_, rows * config_.d_model);
   kernels::norm_rows(kernels::NormRows<T>{residual_.data(), scale.data(), rows, config_.d_model,
                                           static_cast<float>(config_.norm_epsilon),
@@ -70,16 +75,17 @@ const T* Layers<T>::normed(const std::vector<float>& scale, int64_t rows) {
 }
 
 /// Query, key and value of the norm.
-template <class T>
-void Layers<T>::project(const BlockWeights& block, const RowSet& rows, std::vector<int64_t>* use) {
+template <class W>
+void Layers<W>::project(const BlockWeights& block, const RowSet& rows, std::vector<int64_t>* use) {
   const int64_t inner = config_.inner_size(), count = rows.count();
   const T* x = normed(block.self_norm, count);
   make_room(projected_, count * 3 * inner);
   float* query = projected_.data();
   if (!block.attention_experts) {
-    products_ = {product(block.self.q, x, count, query, 3 * inner),
-                 product(block.self.k, x, count, query + inner, 3 * inner),
-                 product(block.self.v, x, count, query + 2 * inner, 3 * inner)};
+    const ProductRows<W> input = readable(x, count, config_.d_model);
+    products_ = {make_product(block.self.q, input, count, query, 3 * inner),
+                 make_product(block.self.k, input, count, query + inner, 3 * inner),
+                 make_product(block.self.v, input, count, query + 2 * inner, 3 * inner)};
     multiply();
     return;
   }
@@ -94,8 +100,8 @@ void Layers<T>::project(const BlockWeights& block, const RowSet& rows, std::vect
   }
 }
 
-template <class T>
-void Layers<T>::self_attention(const BlockWeights& block, const RowSet& rows,
+template <class W>
+void Layers<W>::self_attention(const BlockWeights& block, const RowSet& rows,
                                const SelfCache& cache, std::vector<int64_t>* use) {
   const int64_t inner = config_.inner_size(), count = rows.count();
   project(block, rows, use);
@@ -105,30 +111,33 @@ void Layers<T>::self_attention(const BlockWeights& block, const RowSet& rows,
   make_room(context_, count * inner);
   kernels::cache_attention(kernels::CacheAttention<T>{
       cache.layout, count, cache.rows, query, 3 * inner, cache.bias_stride, context_.data()});
-  products_ = {product(block.self.o, context_.data(), count, residual_.data(), config_.d_model)};
+  products_ = {make_product(block.self.o, readable(context_.data(), count, inner), count,
+                            residual_.data(), config_.d_model)};
   products_[0].finish = FewRowFinish::kAdd;
   multiply();
 }
 
-template <class T>
-void Layers<T>::cross_attention(const BlockWeights& block, const RowSet& rows,
+template <class W>
+void Layers<W>::cross_attention(const BlockWeights& block, const RowSet& rows,
                                 kernels::PageLayout layout,
                                 const kernels::AttendingRow* attending) {
   const int64_t inner = config_.inner_size(), count = rows.count();
   const T* x = normed(block.cross_norm, count);
   make_room(projected_, count * inner);
-  products_ = {product(block.cross.q, x, count, projected_.data(), inner)};
+  products_ = {make_product(block.cross.q, readable(x, count, config_.d_model), count,
+                            projected_.data(), inner)};
   multiply();
   make_room(context_, count * inner);
   kernels::cache_attention(kernels::CacheAttention<T>{layout, count, attending, projected_.data(),
                                                       inner, 0, context_.data()});
-  products_ = {product(block.cross.o, context_.data(), count, residual_.data(), config_.d_model)};
+  products_ = {make_product(block.cross.o, readable(context_.data(), count, inner), count,
+                            residual_.data(), config_.d_model)};
   products_[0].finish = FewRowFinish::kAdd;
   multiply();
 }
 
-template <class T>
-void Layers<T>::feed_forward(const BlockWeights& block, const RowSet& rows,
+template <class W>
+void Layers<W>::feed_forward(const BlockWeights& block, const RowSet& rows,
                              std::vector<int64_t>* use) {
   const T* x = normed(block.feed_forward_norm, rows.count());
   if (block.routed) {
@@ -138,38 +147,39 @@ void Layers<T>::feed_forward(const BlockWeights& block, const RowSet& rows,
   }
 }
 
-template <class T>
-void Layers<T>::add_hidden(const FeedForwardWeights& weights, const T* x, int64_t row,
+template <class W>
+void Layers<W>::add_hidden(const FeedForwardWeights& weights, const ProductRows<W>& x, int64_t row,
                            int64_t rows) {
   const int64_t width = weights.wi.outputs;
   if (!weights.linear) {
-    products_.push_back(product(weights.wi, x, rows, nullptr, width));
+    products_.push_back(make_product(weights.wi, x, rows, nullptr, width));
     products_.back().finish = FewRowFinish::kRelu;
     products_.back().narrow = hidden_.data() + row * width;
     return;
   }
   float* gate = pre_.data() + row * 2 * width;
-  products_.push_back(product(weights.wi, x, rows, gate, 2 * width));
-  products_.push_back(product(weights.linear, x, rows, gate + width, 2 * width));
+  products_.push_back(make_product(weights.wi, x, rows, gate, 2 * width));
+  products_.push_back(make_product(weights.linear, x, rows, gate + width, 2 * width));
 }
 
-template <class T>
-void Layers<T>::dense(const FeedForwardWeights& weights, const T* x, int64_t rows) {
+template <class W>
+void Layers<W>::dense(const FeedForwardWeights& weights, const T* x, int64_t rows) {
   const int64_t width = weights.wi.outputs;
   make_room(hidden_, rows * width);
   if (weights.linear) make_room(pre_, rows * 2 * width);
-  add_hidden(weights, x, 0, rows);
+  add_hidden(weights, readable(x, rows, config_.d_model), 0, rows);
   multiply();
   if (weights.linear) {
     kernels::geglu_rows(kernels::GegluRows<T>{pre_.data(), rows, width, hidden_.data()});
   }
-  products_ = {product(weights.last[0], hidden_.data(), rows, residual_.data(), config_.d_model)};
+  products_ = {make_product(weights.last[0], readable(hidden_.data(), rows, width), rows,
+                            residual_.data(), config_.d_model)};
   products_[0].finish = FewRowFinish::kAdd;
   multiply();
 }
 
-template <class T>
-void Layers<T>::routed(const RoutedWeights& weights, const T* x, const RowSet& rows, float* y,
+template <class W>
+void Layers<W>::routed(const RoutedWeights& weights, const T* x, const RowSet& rows, float* y,
                        int64_t y_stride, std::vector<int64_t>* use) {
   const int64_t width = config_.d_model, experts = config_.moe.num_experts, count = rows.count();
   const float* logits = nullptr;
@@ -215,8 +225,8 @@ void Layers<T>::trace_choices() {
 }
 
 /// Sorts choices_ by expert and gathers their rows of x.
-template <class T>
-void Layers<T>::group_choices(const T* x, std::vector<int64_t>* use) {
+template <class W>
+void Layers<W>::group_choices(const T* x, std::vector<int64_t>* use) {
   const int64_t width = config_.d_model;
   const auto experts = static_cast<size_t>(config_.moe.num_experts);
   next_row_.assign(experts, 0);
@@ -242,33 +252,52 @@ void Layers<T>::group_choices(const T* x, std::vector<int64_t>* use) {
   }
 }
 
-template <class T>
-void Layers<T>::run_experts(const RoutedWeights& weights, float* y, int64_t y_stride) {
-  if (groups_.empty()) return;
-  const int64_t width = config_.d_model, rows = groups_.back().end;
+/// All groups at once, or, where memory is bounded, as many as fit into it.
+template <class W>
+void Layers<W>::run_experts(const RoutedWeights& weights, float* y, int64_t y_stride) {
+  if (!memory_) {
+    run_groups(weights, groups_, y, y_stride);
+    return;
+  }
+  group_experts_.clear();
+  for (const ExpertGroup& group : groups_) group_experts_.push_back(group.expert);
+  const std::span<const ExpertGroup> groups(groups_);
+  const std::span<const int64_t> experts(group_experts_);
+  for (size_t done = 0; done < groups.size();) {
+    const size_t count = memory_->admit(weights, experts.subspan(done));
+    run_groups(weights, groups.subspan(done, count), y, y_stride);
+    done += count;
+  }
+}
+
+template <class W>
+void Layers<W>::run_groups(const RoutedWeights& weights, std::span<const ExpertGroup> groups,
+                           float* y, int64_t y_stride) {
+  if (groups.empty()) return;
+  const int64_t begin = groups.front().begin, rows = groups.back().end - begin;
+  const int64_t width = config_.d_model;
   const FeedForwardWeights& first = weights.experts.front();
-  const T* input = gathered_.data();
-  int64_t input_width = width;
+  ProductRows<W> input = readable(gathered_.data() + begin * width, rows, width);
   products_.clear();
   if (first.wi) {
-    input_width = first.wi.outputs;
-    make_room(hidden_, rows * input_width);
-    if (first.linear) make_room(pre_, rows * 2 * input_width);
-    for (const ExpertGroup& group : groups_) {
+    const int64_t hidden = first.wi.outputs;
+    make_room(hidden_, rows * hidden);
+    if (first.linear) make_room(pre_, rows * 2 * hidden);
+    for (const ExpertGroup& group : groups) {
       add_hidden(weights.experts[static_cast<size_t>(group.expert)],
-                 gathered_.data() + group.begin * width, group.begin, group.end - group.begin);
+                 input.from(group.begin - begin), group.begin - begin, group.end - group.begin);
     }
     multiply();
     if (first.linear) {
-      kernels::geglu_rows(kernels::GegluRows<T>{pre_.data(), rows, input_width, hidden_.data()});
+      kernels::geglu_rows(kernels::GegluRows<T>{pre_.data(), rows, hidden, hidden_.data()});
     }
-    input = hidden_.data();
+    input = readable(hidden_.data(), rows, hidden);
   }
-  for (const ExpertGroup& group : groups_) {
+  for (const ExpertGroup& group : groups) {
     int64_t column = 0;
     for (const Matrix& last : weights.experts[static_cast<size_t>(group.expert)].last) {
-      FewRowProduct<T> own = product(last, input + group.begin * input_width,
-                                     group.end - group.begin, y + column, y_stride);
+      ProductOf<W> own = make_product(last, input.from(group.begin - begin),
+                                      group.end - group.begin, y + column, y_stride);
       own.finish = FewRowFinish::kAdd;
       own.factors = factors_.data() + group.begin;
       own.places = places_.data() + group.begin;
@@ -281,5 +310,6 @@ void Layers<T>::run_experts(const RoutedWeights& weights, float* y, int64_t y_st
 
 template class Layers<float>;
 template class Layers<Bf16>;
+template class Layers<int8_t>;
 
 }  // namespace switchyard

@@ -1,6 +1,7 @@
 // The parts of a block over rows that lie one below the other, whatever sequences they belong to.
 // Scratch memory is kept, so that a step of decoding allocates nothing once it has been that large.
-// T: type of the weights, float or Bf16. N: rows, D: d_model, I: heads * d_kv.
+// W: type of the weights, float, Bf16 or int8_t; T: of activations (products.h). N: rows, D:
+// d_model, I: heads * d_kv.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +9,13 @@
 #include <span>
 #include <vector>
 
+#include "infer/engine/engine_options.h"
 #include "infer/engine/expert_choice.h"
+#include "infer/engine/expert_memory.h"
+#include "infer/engine/products.h"
 #include "infer/engine/routing_trace.h"
 #include "infer/engine/weights.h"
-#include "kernels/bf16.h"
 #include "kernels/cache_attention.h"
-#include "kernels/few_row_product.h"
 
 namespace switchyard {
 
@@ -33,10 +35,11 @@ struct SelfCache {
   int64_t bias_stride;
 };
 
-template <class T>
+template <class W>
 class Layers {
  public:
-  explicit Layers(const InferenceWeights& weights);
+  using T = ActivationOf<W>;
+  Layers(const InferenceWeights& weights, const EngineOptions& options);
 
   /// Sets the residual stream to the embeddings of the ids.
   void embed(const RowSet& rows);
@@ -54,9 +57,10 @@ class Layers {
   }
   /// The norm of the residual stream [N, D], valid until the next call.
   const T* normed(const std::vector<float>& scale, int64_t rows);
-  /// Columns `column` on of wide [N, stride] = factor * x W^T.
-  static kernels::FewRowProduct<T> product(const Matrix& weights, const T* x, int64_t rows,
-                                           float* wide, int64_t stride);
+  /// x [rows, width] for products, valid until the next call.
+  ProductRows<W> readable(const T* x, int64_t rows, int64_t width);
+  /// Null without a bound.
+  const ExpertMemory* expert_memory() const { return memory_ ? &*memory_ : nullptr; }
 
  private:
   struct ExpertGroup {
@@ -67,15 +71,19 @@ class Layers {
   void routed(const RoutedWeights& weights, const T* x, const RowSet& rows, float* y,
               int64_t y_stride, std::vector<int64_t>* use);
   void run_experts(const RoutedWeights& weights, float* y, int64_t y_stride);
+  void run_groups(const RoutedWeights& weights, std::span<const ExpertGroup> groups, float* y,
+                  int64_t y_stride);
   void group_choices(const T* x, std::vector<int64_t>* use);
   void trace_choices();
   /// Adds the products that make `hidden` [rows, F] of x; GEGLU's land in pre_ from `row` on.
-  void add_hidden(const FeedForwardWeights& weights, const T* x, int64_t row, int64_t rows);
+  void add_hidden(const FeedForwardWeights& weights, const ProductRows<W>& x, int64_t row,
+                  int64_t rows);
   void multiply();
 
   const InferenceWeights& weights_;
   const ModelConfig& config_;
   std::optional<ExpertChooser> chooser_;
+  std::optional<ExpertMemory> memory_;
   std::vector<float> residual_;   // [N, D]
   std::vector<T> normed_;         // [N, D]
   std::vector<float> projected_;  // [N, 3 I]: query, key, value
@@ -87,11 +95,13 @@ class Layers {
   std::vector<TracedChoice>* trace_ = nullptr;
   int32_t traced_layer_ = 0;
   std::vector<ExpertGroup> groups_;
-  std::vector<int64_t> next_row_;
-  std::vector<T> gathered_;      // [choices, D]
-  std::vector<float> factors_;   // [choices]
-  std::vector<int64_t> places_;  // [choices]
-  std::vector<kernels::FewRowProduct<T>> products_;
+  std::vector<int64_t> next_row_, group_experts_;
+  std::vector<T> gathered_;              // [choices, D]
+  std::vector<float> factors_;           // [choices]
+  std::vector<int64_t> places_;          // [choices]
+  std::vector<int8_t> quantized_;        // [rows, width], of what products read last
+  std::vector<float> quantized_scales_;  // [rows]
+  std::vector<ProductOf<W>> products_;
 };
 
 }  // namespace switchyard

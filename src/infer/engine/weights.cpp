@@ -6,7 +6,10 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "infer/quantize_weights.h"
+#include "kernels/int8_product.h"
 #include "model/model_directory.h"
+#include "model/quantization.h"
 #include "model/weight_names.h"
 
 namespace switchyard {
@@ -19,7 +22,15 @@ struct Piece {
   at::ScalarType type;
   std::vector<int64_t> shape;
   int64_t numel;
+  at::Tensor scales;                   // [rows] of int8; else undefined
+  std::span<const std::byte> mapping;  // of the file; empty: in memory
 };
+
+/// The whole mapped file that a tensor lies in.
+std::span<const std::byte> mapping_of(const StoredTensor& stored) {
+  const std::vector<TensorEntry>& all = stored.file->tensors();  // the last ends where it ends
+  return {stored.data().data() - stored.entry->begin, all.back().end};
+}
 
 at::ScalarType scalar_type(DType type) {
   switch (type) {
@@ -29,6 +40,8 @@ at::ScalarType scalar_type(DType type) {
       return at::kHalf;
     case DType::kF64:
       return at::kDouble;
+    case DType::kI8:
+      return at::kChar;
     default:
       return at::kFloat;  // find_weights() lets no other type through
   }
@@ -38,7 +51,20 @@ at::ScalarType scalar_type(DType type) {
 at::Tensor converted(const Piece& piece, at::ScalarType type) {
   const at::Tensor stored = at::empty(piece.shape, piece.type);
   std::memcpy(stored.mutable_data_ptr(), piece.data, stored.nbytes());
+  if (piece.scales.defined()) return (stored.to(at::kFloat) * piece.scales.unsqueeze(1)).to(type);
   return stored.to(type);
+}
+
+at::ScalarType scalar_type(WeightType type) {
+  switch (type) {
+    case WeightType::kFloat32:
+      return at::kFloat;
+    case WeightType::kBfloat16:
+      return at::kBFloat16;
+    case WeightType::kInt8:
+      return at::kChar;
+  }
+  return at::kFloat;
 }
 
 /// What is read anyway is looked at; damage in mapped weights shows in the logits.
@@ -52,9 +78,7 @@ void check_finite(const Piece& piece, const at::Tensor& values) {
 class Builder {
  public:
   Builder(InferenceWeights& weights, std::map<std::string, std::vector<Piece>> pieces)
-      : weights_(weights),
-        type_(weights.bfloat16 ? at::kBFloat16 : at::kFloat),
-        pieces_(std::move(pieces)) {}
+      : weights_(weights), type_(scalar_type(weights.type)), pieces_(std::move(pieces)) {}
 
   void build() {
     const ModelConfig& config = weights_.config;
@@ -71,16 +95,29 @@ class Builder {
   Matrix matrix(const Piece& piece) {
     const auto width = static_cast<int64_t>(at::elementSize(type_));
     const bool aligned = reinterpret_cast<uintptr_t>(piece.data) % at::elementSize(type_) == 0;
-    const void* data = piece.data;
+    Matrix matrix;
+    matrix.data = piece.data;
+    matrix.outputs = piece.shape[0];
+    matrix.inputs = piece.shape[1];
+    matrix.bytes = static_cast<size_t>(piece.numel * width);
     if (piece.type == type_ && aligned) {
+      matrix.mapping = piece.mapping;
       weights_.mapped_bytes += piece.numel * width;
     } else {
       weights_.copies.push_back(converted(piece, type_));
       check_finite(piece, weights_.copies.back());
       weights_.converted_bytes += piece.numel * width;
-      data = weights_.copies.back().const_data_ptr();
+      matrix.data = weights_.copies.back().const_data_ptr();
     }
-    return {data, piece.shape[0], piece.shape[1]};
+    if (type_ == at::kChar) {
+      if (matrix.inputs > kernels::kMaxInt8Depth) {
+        throw usage_error("rows of too many numbers for sums of int8 products", piece.name,
+                          "decode with --precision fp32");
+      }
+      weights_.copies.push_back(piece.scales);
+      matrix.scales = piece.scales.const_data_ptr<float>();
+    }
+    return matrix;
   }
   Matrix matrix(const std::string& name) { return matrix(pieces(name).front()); }
 
@@ -168,31 +205,56 @@ class Builder {
   std::map<std::string, std::vector<Piece>> pieces_;
 };
 
-std::shared_ptr<InferenceWeights> empty_weights(const ModelConfig& config, Precision precision) {
-  if (precision != Precision::kFloat32 && precision != Precision::kBfloat16Selective) {
-    throw usage_error("decoding with a cache knows the precisions fp32 and bf16-selective", "",
-                      "choose one of them, or decode without a cache");
-  }
+void check_precision(Precision precision) {
+  if (precision == Precision::kFloat32 || precision == Precision::kBfloat16Selective) return;
+  throw usage_error("decoding with a cache knows the precisions fp32 and bf16-selective", "",
+                    "choose one of them, or decode without a cache");
+}
+
+std::shared_ptr<InferenceWeights> empty_weights(const ModelConfig& config, WeightType type) {
   auto weights = std::make_shared<InferenceWeights>();
   weights->config = config;
-  weights->bfloat16 = precision != Precision::kFloat32;
+  weights->type = type;
   return weights;
+}
+
+/// Integers of `values`, and a scale for each of their rows.
+struct QuantizedValues {
+  at::Tensor integers, scales;
+};
+
+QuantizedValues quantized(const at::Tensor& values) {
+  const at::Tensor wide = values.to(at::kFloat).contiguous();
+  const int64_t width = wide.size(-1), rows = wide.numel() / width;
+  QuantizedValues result = {at::empty(wide.sizes(), at::kChar), at::empty({rows}, at::kFloat)};
+  quantize_weights(wide.const_data_ptr<float>(), rows, width,
+                   result.integers.mutable_data_ptr<int8_t>(),
+                   result.scales.mutable_data_ptr<float>());
+  return result;
 }
 
 /// Of what `values` gives for each parameter, which is kept.
 std::shared_ptr<const InferenceWeights> weights_of(
-    const EncoderDecoder& model, Precision precision,
+    const EncoderDecoder& model, WeightType type,
     const std::function<at::Tensor(const Parameter&)>& values) {
-  const auto weights = empty_weights(model.config(), precision);
+  const auto weights = empty_weights(model.config(), type);
   std::map<std::string, std::vector<Piece>> pieces;
   for (const Parameter& parameter : model.parameters().all()) {
-    weights->copies.push_back(values(parameter));
-    const at::Tensor& own = weights->copies.back();
+    at::Tensor own = values(parameter), scales;
+    if (type == WeightType::kInt8 && is_quantizable(parameter)) {
+      QuantizedValues integers = quantized(own);
+      own = std::move(integers.integers);
+      scales = std::move(integers.scales);
+    }
+    weights->copies.push_back(own);
     for (const WeightPart& part : weight_parts(parameter, model.config().gated(), false)) {
       const auto* data = static_cast<const std::byte*>(own.const_data_ptr()) +
                          static_cast<size_t>(part.begin) * own.element_size();
-      pieces[parameter.name()].push_back(
-          {part.name, data, own.scalar_type(), part.shape, part.numel});
+      Piece piece = {part.name, data, own.scalar_type(), part.shape, part.numel, {}, {}};
+      if (scales.defined()) {
+        piece.scales = scales.narrow(0, part.begin / part.shape[1], part.shape[0]);
+      }
+      pieces[parameter.name()].push_back(std::move(piece));
     }
   }
   Builder(*weights, std::move(pieces)).build();
@@ -201,34 +263,50 @@ std::shared_ptr<const InferenceWeights> weights_of(
 
 }  // namespace
 
+int64_t weight_bytes(WeightType type) {
+  return static_cast<int64_t>(at::elementSize(scalar_type(type)));
+}
+
 std::shared_ptr<const InferenceWeights> map_weights(const std::string& directory,
                                                     Precision precision) {
-  const ModelConfig config = read_model_description(directory).config;
-  const auto weights = empty_weights(config, precision);
+  check_precision(precision);
+  const ModelDescription model = read_model_description(directory);
+  WeightType type = WeightType::kFloat32;
+  if (precision != Precision::kFloat32) {
+    const bool quantized = model.quantization == Quantization::kInt8;
+    type = quantized ? WeightType::kInt8 : WeightType::kBfloat16;
+  }
+  const auto weights = empty_weights(model.config, type);
   weights->files = std::make_unique<TensorFiles>(directory);
   std::map<std::string, std::vector<Piece>> pieces;
-  for (const StoredPart& found : find_weights(*weights->files, config)) {
-    pieces[found.parameter].push_back({found.stored->spec().name, found.stored->data().data(),
-                                       scalar_type(found.stored->spec().dtype), found.part.shape,
-                                       found.part.numel});
+  for (const StoredPart& found : find_weights(*weights->files, model)) {
+    pieces[found.parameter].push_back(
+        {found.stored->spec().name, found.stored->data().data(),
+         scalar_type(found.stored->spec().dtype), found.part.shape, found.part.numel,
+         found.scales ? read_scales(*found.scales) : at::Tensor(), mapping_of(*found.stored)});
   }
   Builder(*weights, std::move(pieces)).build();
   return weights;
 }
 
 std::shared_ptr<const InferenceWeights> weights_of(const EncoderDecoder& model) {
-  return weights_of(model, model.parameters().precision(), [](const Parameter& parameter) {
-    if (!parameter.compute().is_cpu()) {
-      throw usage_error("decoding with a cache needs the model in main memory", parameter.name());
-    }
-    return parameter.compute();
-  });
+  const Precision precision = model.parameters().precision();
+  check_precision(precision);
+  return weights_of(model,
+                    precision == Precision::kFloat32 ? WeightType::kFloat32 : WeightType::kBfloat16,
+                    [](const Parameter& parameter) {
+                      if (!parameter.compute().is_cpu()) {
+                        throw usage_error("decoding with a cache needs the model in main memory",
+                                          parameter.name());
+                      }
+                      return parameter.compute();
+                    });
 }
 
 std::shared_ptr<const InferenceWeights> make_weights(
-    const ModelConfig& config, Precision precision,
+    const ModelConfig& config, WeightType type,
     const std::function<at::Tensor(const Parameter&)>& values) {
-  return weights_of(EncoderDecoder(config, Precision::kFloat32, at::kMeta), precision, values);
+  return weights_of(EncoderDecoder(config, Precision::kFloat32, at::kMeta), type, values);
 }
 
 }  // namespace switchyard

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,10 +20,18 @@
 
 namespace switchyard {
 
+enum class WeightType { kFloat32, kBfloat16, kInt8 };
+
+/// Bytes of one.
+int64_t weight_bytes(WeightType type);
+
 /// [outputs, inputs], row-major, of InferenceWeights' type. Without data: there is no such matrix.
 struct Matrix {
   const void* data = nullptr;
   int64_t outputs = 0, inputs = 0;
+  const float* scales = nullptr;       // [outputs]; int8 only
+  size_t bytes = 0;                    // of data
+  std::span<const std::byte> mapping;  // the mapped file that data lies in; empty: in memory
   explicit operator bool() const { return data != nullptr; }
 };
 
@@ -60,20 +69,21 @@ struct StackWeights {
 /// Immutable; shared by all that decode with it. Thread-safe to read.
 struct InferenceWeights {
   ModelConfig config;
-  bool bfloat16 = false;  // the matrices' type; else float32
-  Matrix embedding;       // [V, D]
-  Matrix output;          // [V, D]
+  WeightType type = WeightType::kFloat32;  // of the matrices
+  Matrix embedding;                        // [V, D]
+  Matrix output;                           // [V, D]
   StackWeights encoder, decoder;
   int64_t mapped_bytes = 0;     // of matrices that are read where they were
-  int64_t converted_bytes = 0;  // of copies made
+  int64_t converted_bytes = 0;  // of copies made, without scales
 
   // What the matrices point into.
   std::unique_ptr<TensorFiles> files;
   std::vector<at::Tensor> copies;
 };
 
-/// Maps the weights of a model directory; `precision`: fp32 or bf16-selective. Nothing is read but
-/// what has to be converted, so that starting is quick and experts that nobody chooses cost no
+/// Maps the weights of a model directory; `precision`: fp32 or bf16-selective. A quantized
+/// directory gives int8 matrices, or in fp32 what they stand for. Nothing is read but what has to
+/// be converted and scales, so that starting is quick and experts that nobody chooses cost no
 /// memory. Throws as load_model(), and Error(kUsage) for other precisions.
 std::shared_ptr<const InferenceWeights> map_weights(const std::string& directory,
                                                     Precision precision);
@@ -82,10 +92,10 @@ std::shared_ptr<const InferenceWeights> map_weights(const std::string& directory
 /// Error(kUsage) unless its precision is fp32 or bf16-selective and it lives on the CPU.
 std::shared_ptr<const InferenceWeights> weights_of(const EncoderDecoder& model);
 
-/// Weights for measurements: `values` gives each parameter's, of its shape, in float32 or bfloat16
-/// on the CPU. Throws Error(kUsage) for other precisions than the above.
+/// Weights for tests and measurements: `values` gives each parameter's, of its shape, in float32 or
+/// bfloat16 on the CPU. For int8 matrices are quantized as quantize_model() does.
 std::shared_ptr<const InferenceWeights> make_weights(
-    const ModelConfig& config, Precision precision,
+    const ModelConfig& config, WeightType type,
     const std::function<at::Tensor(const Parameter&)>& values);
 
 }  // namespace switchyard
