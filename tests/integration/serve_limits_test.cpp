@@ -168,13 +168,20 @@ TEST_F(ServeLimits, AClientThatLeavesIsTakenOutOfTheBatch) {
 
 TEST_F(ServeLimits, AClientThatTakesNothingIsDropped) {
   TestServer server(options({"--write-seconds", "0.2"}));
-  Json body = endless(100'000, true);
-  body["logprobs"] = 20;  // makes long events
+  // More than the system takes in its stead, less than ends an answer by itself.
+  Json body = endless(2000, true);
+  body["logprobs"] = 20;
   Connection client(server.port(), 4096);
   client.send(http_request("POST", "/v1/completions", body.dump()));
   client.read_until("data: ");
-  EXPECT_TRUE(server.metric_becomes("cancelled_total{reason=\"disconnected\"}", 1));
-  EXPECT_TRUE(server.metric_becomes("running", 0));
+  EXPECT_TRUE(server.metric_becomes("requests_total{path=\"/v1/completions\",status=\"499\"}", 1));
+  // One that could go on and on is ended by what is waiting to be taken.
+  TestServer patient(options());
+  Connection other(patient.port(), 4096);
+  body["max_tokens"] = 100'000;
+  other.send(http_request("POST", "/v1/completions", body.dump()));
+  EXPECT_TRUE(patient.metric_becomes("cancelled_total{reason=\"disconnected\"}", 1));
+  EXPECT_TRUE(patient.metric_becomes("running", 0));
 }
 
 TEST_F(ServeLimits, SlowRequestsAreCutOff) {

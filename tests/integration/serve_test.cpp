@@ -254,15 +254,17 @@ TEST_F(ServeProgram, SaysWhatItServesAndHowItIs) {
   EXPECT_THAT(page.headers.at("content-type"), HasSubstr("text/html"));
   EXPECT_THAT(page.headers.at("content-security-policy"), HasSubstr("default-src 'none'"));
   for (const char* file : {"/page.css", "/page.js"}) EXPECT_EQ(server_->get(file).status, 200);
+  // An answer leaves before its last step is counted.
+  EXPECT_TRUE(server_->metric_becomes("running", 0));
   const double before = server_->metric("output_tokens_total");
   server_->complete(endless(30));
-  EXPECT_EQ(server_->metric("output_tokens_total"), before + 30);
-  EXPECT_TRUE(server_->metric_becomes("running", 0));
-  EXPECT_GT(server_->metric("expert_tokens_total{layer=\"decoder.1\",expert=\"0\"}") +
-                server_->metric("expert_tokens_total{layer=\"decoder.1\",expert=\"1\"}") +
-                server_->metric("expert_tokens_total{layer=\"decoder.1\",expert=\"2\"}") +
-                server_->metric("expert_tokens_total{layer=\"decoder.1\",expert=\"3\"}"),
-            30);
+  EXPECT_TRUE(server_->metric_becomes("output_tokens_total", before + 30));
+  double routed = 0;
+  for (int expert = 0; expert < 4; ++expert) {
+    routed +=
+        server_->metric(format("expert_tokens_total{{layer=\"decoder.1\",expert=\"{}\"}}", expert));
+  }
+  EXPECT_GT(routed, 30);
   EXPECT_GT(server_->metric("first_token_seconds_count"), 0);
 }
 
