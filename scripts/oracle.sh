@@ -3,7 +3,7 @@
 # checked against. Makes the environment .deps/oracle first if it is not there (about 1.5 GB; 5 GB
 # where PyTorch needs its GPU libraries to start). Never needed to build, test or use the program.
 # With --clients: with the clients that servers are asked through (openai, prometheus_client) instead, in
-# .deps/clients (some 40 MB).
+# .deps/clients (some 70 MB).
 #
 # Usage: scripts/oracle.sh [--clients] tools/SCRIPT.py [ARGUMENT...]
 #   ORACLE_PYTHON=PYTHON   use this Python, which has the packages already
