@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs a script of tools/ with transformers 4.57.6, the implementation that model directories are
-# checked against. Makes the environment .deps/oracle first if it is not there (about 1.5 GB; 5 GB
-# where PyTorch needs its GPU libraries to start). Never needed to build, test or use the program.
+# checked against, and the packages that metrics are checked against (rouge-score, sacrebleu,
+# scikit-learn). Makes the environment .deps/oracle first if it is not there (about 1.7 GB; 5 GB where
+# PyTorch needs its GPU libraries to start). Never needed to build, test or use the program.
 # With --clients: with the clients that servers are asked through (openai, prometheus_client) instead, in
 # .deps/clients (some 70 MB).
 #
@@ -11,7 +12,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 environment=$root/.deps/oracle
-modules="torch, transformers, safetensors"
+modules="torch, transformers, safetensors, rouge_score, sacrebleu, sklearn, scipy"
 if [ "${1:-}" = --clients ]; then
   environment=$root/.deps/clients
   modules="openai, prometheus_client"
@@ -34,6 +35,7 @@ make_environment() {
   "${install[@]}" --no-deps torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85 \
     nvidia-cufile==1.20.0.107 nvidia-cusparselt-cu13==0.8.0 nvidia-nvshmem-cu13==3.8.0
   "${install[@]}" transformers==4.57.6
+  "${install[@]}" rouge-score==0.1.2 sacrebleu==2.6.0 scikit-learn scipy
   works "$environment/bin/python" || "${install[@]}" torch==2.11.0  # with all GPU libraries
 }
 

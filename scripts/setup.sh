@@ -22,6 +22,7 @@ tool_packages=(
 )
 library_packages=(
   libsentencepiece-dev                     # tokenizer
+  libutf8proc-dev                          # classes and lower case of characters, for metrics
   libtomlplusplus-dev nlohmann-json3-dev   # recipes; model configs, metrics
   libcli11-dev                             # command line
   libspdlog-dev libfmt-dev                 # log, text formatting
