@@ -50,7 +50,7 @@ std::string recipe_folder() { return std::string(SWITCHYARD_SOURCE_DIR) + "/reci
 TEST(Recipes, AllAreChecked) {
   std::set<std::string> there, expected;
   for (const auto& entry : fs::directory_iterator(recipe_folder())) {
-    there.insert(entry.path().filename());
+    if (!entry.is_directory()) there.insert(entry.path().filename());  // tasks/: tasks_test
   }
   for (const auto& [name, values] : expectations()) expected.insert(name + ".toml");
   EXPECT_EQ(there, expected);
