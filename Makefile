@@ -35,10 +35,8 @@ test-oracle: build  ## Check against transformers 4.57.6 (1.5 GB) and the openai
 bench: build  ## Measure this machine against the aims of docs/performance.md (ARGS='--large --compare')
 	@tools/bench_table.py --program $(BUILD)/bin/switchyard $(ARGS)
 
-bench-inference: build  ## Measure decoding, and Hugging Face's beside it (fetches it: 1.5 GB)
-	@$(BUILD)/bin/switchyard bench --decode --shape base8
-	@$(BUILD)/bin/switchyard bench --decode --shape base8 --batch 16
-	@scripts/oracle.sh tools/compare_hf_decode.py --program $(BUILD)/bin/switchyard $(ARGS)
+bench-inference: build  ## Inference against its aims, and Hugging Face and CTranslate2 beside it (fetches them: 1.7 GB)
+	@scripts/oracle.sh tools/bench_inference.py --program $(BUILD)/bin/switchyard $(ARGS)
 
 quickstart:  ## From nothing to a measured answer: train dense and sparse models, compare them
 	@scripts/quickstart.sh

@@ -35,6 +35,7 @@ make_environment() {
   "${install[@]}" --no-deps torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85 \
     nvidia-cufile==1.20.0.107 nvidia-cusparselt-cu13==0.8.0 nvidia-nvshmem-cu13==3.8.0
   "${install[@]}" transformers==4.57.6
+  "${install[@]}" ctranslate2==4.8.5
   "${install[@]}" rouge-score==0.1.2 sacrebleu==2.6.0 scikit-learn scipy
   works "$environment/bin/python" || "${install[@]}" torch==2.11.0  # with all GPU libraries
 }
