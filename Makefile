@@ -28,9 +28,10 @@ all: configure  ## Build everything: program, library, tests, benchmarks
 test: all  ## Build everything and run every test this machine can run
 	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS) $(ARGS)
 
-test-oracle: build  ## Check against transformers 4.57.6 (1.5 GB) and the openai client (fetches them)
+test-oracle: build  ## Check against transformers 4.57.6 and metrics' packages (fetches 1.7 GB), and the openai client
 	@scripts/oracle.sh --clients tools/check_serve.py $(BUILD)/bin/switchyard
 	@scripts/oracle.sh tools/check_hf.py $(BUILD)/bin/switchyard
+	@scripts/oracle.sh tools/check_metrics.py $(BUILD)/bin/switchyard
 
 bench: build  ## Measure this machine against the aims of docs/performance.md (ARGS='--large --compare')
 	@tools/bench_table.py --program $(BUILD)/bin/switchyard $(ARGS)

@@ -99,6 +99,7 @@ TEST(Task, PronounsAreFoundNearTheirPlace) {
   EXPECT_EQ(input_of(rule, R"({"x": "Tom said he could", "i": 2, "p": "he"})"),
             "Tom said *he* could");
   EXPECT_EQ(input_of(rule, R"({"x": "to use it , but", "i": 1, "p": "it"})"), "to use *it* , but");
+  EXPECT_EQ(input_of(rule, R"({"x": "if it was used", "i": 3, "p": "it"})"), "if *it* was used");
   EXPECT_EQ(input_of(rule, R"({"x": "Good for him,\" he", "i": 2, "p": "him"})"),
             "Good for *him* ,\" he");
   EXPECT_THAT(failure_of(rule, R"({"x": "a b", "i": 1, "p": "he"})").what_part(),
