@@ -28,7 +28,7 @@ all: configure  ## Build everything: program, library, tests, benchmarks
 test: all  ## Build everything and run every test this machine can run
 	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS) $(ARGS)
 
-test-oracle: build  ## Check against transformers 4.57.6 and metrics' packages (fetches 1.7 GB), and the openai client
+test-oracle: build  ## Check against transformers 4.57.6 and metrics' packages (fetches 1.9 GB), and the openai client
 	@scripts/oracle.sh --clients tools/check_serve.py $(BUILD)/bin/switchyard
 	@scripts/oracle.sh tools/check_hf.py $(BUILD)/bin/switchyard
 	@scripts/oracle.sh tools/check_metrics.py $(BUILD)/bin/switchyard
@@ -36,7 +36,7 @@ test-oracle: build  ## Check against transformers 4.57.6 and metrics' packages (
 bench: build  ## Measure this machine against the aims of docs/performance.md (ARGS='--large --compare')
 	@tools/bench_table.py --program $(BUILD)/bin/switchyard $(ARGS)
 
-bench-inference: build  ## Inference against its aims, and Hugging Face and CTranslate2 beside it (fetches them: 1.7 GB)
+bench-inference: build  ## Inference against its aims, and Hugging Face and CTranslate2 beside it (fetches them: 1.9 GB)
 	@scripts/oracle.sh tools/bench_inference.py --program $(BUILD)/bin/switchyard $(ARGS)
 
 quickstart:  ## From nothing to a measured answer: train dense and sparse models, compare them

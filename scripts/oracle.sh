@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a script of tools/ with transformers 4.57.6, the implementation that model directories are
 # checked against, and the packages that metrics are checked against (rouge-score, sacrebleu,
-# scikit-learn). Makes the environment .deps/oracle first if it is not there (about 1.7 GB; 5 GB where
+# scikit-learn). Makes the environment .deps/oracle first if it is not there (about 1.9 GB; 5 GB where
 # PyTorch needs its GPU libraries to start). Never needed to build, test or use the program.
 # With --clients: with the clients that servers are asked through (openai, prometheus_client) instead, in
 # .deps/clients (some 70 MB).

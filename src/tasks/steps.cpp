@@ -101,7 +101,9 @@ json negate(const json& value, const StepContext&) {
 /// As T5 makes classes of STS-B's scores: to the nearest multiple, halves to the even one, one
 /// digit.
 json nearest(const json& value, const StepContext& context) {
-  const float steps_of_one = std::round(1 / std::stof(context.arguments[0]));
+  const double step = number_of(context.arguments[0]);
+  if (!(step > 0)) throw usage_error(format("nearest({}) needs a number", context.arguments[0]));
+  const auto steps_of_one = static_cast<float>(std::round(1 / step));
   const auto number = value.is_number() ? std::optional(value.get<float>()) : [&] {
     const std::string text = text_of(value);
     const double parsed = number_of(text);

@@ -92,6 +92,7 @@ TEST(Task, NearestFifth) {
     EXPECT_EQ(input_of("x | nearest(0.2)", format(R"({{"x": "{}"}})", score)), text);
   }
   EXPECT_THAT(failure_of("x | nearest(0.2)", R"({"x": "high"})").what_part(), HasSubstr("'high'"));
+  EXPECT_THAT(failure_of("x | nearest(a)", R"({"x": "1"})").what_part(), HasSubstr("nearest(a)"));
 }
 
 TEST(Task, PronounsAreFoundNearTheirPlace) {
