@@ -13,6 +13,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "base/stop_signal.h"
+#include "engine_command.h"
 #include "infer/engine/expert_choice.h"
 #include "infer/engine/inference_model.h"
 #include "lines.h"
@@ -34,6 +35,7 @@ struct ServeCommand {
   HttpOptions http;
   RequestLimits limits;
   EngineLimits engine;
+  EngineOptions computing;
   double drain_seconds = 30;
 };
 
@@ -69,7 +71,7 @@ class Server {
     const std::string tokenizer = directory + "/" + kTokenizerFile;
     if (std::filesystem::exists(tokenizer)) tokenizer_.emplace(tokenizer);
     prepare_process(threads);
-    model_.emplace(load_weights(directory, parse_precision(command.precision)));
+    model_.emplace(load_weights(directory, parse_precision(command.precision)), command.computing);
     if (tokenizer_) check_vocabulary(model_->config(), tokenizer_->vocab_size(), tokenizer);
     engine_.emplace(*model_, command.engine, metrics_);
     service_.emplace(service_options(std::move(keys)), *engine_, metrics_);
@@ -218,6 +220,7 @@ void add_serve_command(CLI::App& app, const GlobalOptions& global) {
   command->add_option("--precision", state->precision, "bf16-selective or fp32")
       ->check(CLI::IsMember({"bf16-selective", "fp32"}))
       ->option_text("NAME=bf16-selective");
+  add_engine_options(*command, state->computing);
   add_limits(*command, *state);
   command->callback([state, &global] { Server(*state, global.thread_count()).run(); });
 }

@@ -243,6 +243,13 @@ TEST_F(ServeProgram, RoutingNamesAnExpertOfEachToken) {
   EXPECT_EQ(stream(body).back()["choices"][0]["routing"], routing);
 }
 
+TEST_F(ServeProgram, BoundedExpertsAnswerTheSame) {
+  TestServer bounded(options({"--expert-memory", "64KiB"}));
+  const Json body = {{"prompt", "bado <extra_id_0> kilu."}, {"max_tokens", 20}};
+  EXPECT_EQ(bounded.complete(body), server_->complete(body));
+  EXPECT_EQ(run_program({"serve", "--model", run(), "--expert-memory", "many"}).exit_code, 2);
+}
+
 TEST_F(ServeProgram, SaysWhatItServesAndHowItIs) {
   const Json models = Json::parse(server_->get("/v1/models").body);
   EXPECT_EQ(models["data"][0]["id"], "run");
