@@ -1,5 +1,6 @@
 #include "answer_output.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <string_view>
@@ -57,6 +58,7 @@ void AnswerOutput::put(uint64_t number, std::string answer) {
        next = waiting_.erase(next)) {
     write(next->second);
     ++written_;
+    lines_ += 1 + std::count(next->second.begin(), next->second.end(), '\n');
   }
   if (!file_ && std::fflush(stdout) != 0) {
     throw system_failure("cannot write", "standard output", errno);
@@ -72,7 +74,7 @@ void AnswerOutput::write(const std::string& answer) {
 }
 
 void AnswerOutput::tell_what_is_kept() const {
-  const auto count = static_cast<long long>(file_ ? file_->kept() + written_ : 0);
+  const auto count = file_ ? static_cast<long long>(file_->kept()) + lines_ : 0;
   if (count == 0) return;
   log_info("{} answers are kept in {}: the same command goes on behind them", format_count(count),
            file_->partial_path());

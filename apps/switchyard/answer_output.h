@@ -20,9 +20,10 @@ class AnswerOutput {
 
   /// Whether the answer to this line, the next one of the input, is there from an earlier run.
   bool has(const GenerateRequest& request);
-  /// The number of the next line to answer.
+  /// The number of the next line, or lines that belong together, to answer.
   uint64_t next_number() { return next_number_++; }
-  /// Takes the answer to a line; it is written when those before it are.
+  /// Takes the answer to a line, or those to lines that belong together, one below the other: an
+  /// interrupted run has all of them or none. Written when those before it are.
   void put(uint64_t number, std::string answer);
   /// Answers that wait for one before them.
   size_t waiting() const { return waiting_.size(); }
@@ -36,6 +37,7 @@ class AnswerOutput {
   std::optional<ResumableLines> file_;
   std::map<uint64_t, std::string> waiting_;
   uint64_t next_number_ = 0, written_ = 0;
+  long long lines_ = 0;  // of what was written
   bool looking_ = true;  // whether answers of an earlier run may be left
 };
 

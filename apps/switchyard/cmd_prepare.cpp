@@ -39,8 +39,9 @@ void print_summary(const PrepareSummary& summary, const std::string& output) {
     fmt::print("cut         {} times in documents that were too long\n",
                summary.read.split_documents);
   }
-  fmt::print("{} is ready: {:.1f} MB of text in {} ({:.1f} MB/s)\n", output, megabytes,
-             format_duration(summary.seconds), megabytes / summary.seconds);
+  const double own = megabytes - static_cast<double>(summary.taken_up_bytes) / 1e6;
+  fmt::print("{} is ready: {:.1f} MB of text, {:.1f} MB of it in {} ({:.1f} MB/s)\n", output,
+             megabytes, own, format_duration(summary.seconds), own / summary.seconds);
 }
 
 void run(const PrepareCommand& command) {

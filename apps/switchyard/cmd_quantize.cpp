@@ -1,13 +1,16 @@
 // switchyard quantize: a model directory -> one with weights of 8 bits.
 #include "commands.h"
 
+#include <csignal>
 #include <memory>
 
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/format.h"
 #include "base/progress.h"
+#include "base/stop_signal.h"
 #include "infer/quantize_model.h"
 #include "train/process_setup.h"
 #include "train/run_directory.h"
@@ -29,9 +32,18 @@ void run(const QuantizeCommand& command, int threads) {
   ProgressLine line;
   QuantizeOptions options;
   options.progress = [&](uint64_t done, uint64_t all) {
+    if (stop_signal() != 0) throw runtime_failure("interrupted", command.output);
     line.show(format("quantize  {} of {}", size_text(done), size_text(all)));
   };
-  const QuantizeResult result = quantize_model(model, command.output, options);
+  install_stop_handlers();
+  QuantizeResult result;
+  try {
+    result = quantize_model(model, command.output, options);
+  } catch (const Error&) {
+    line.clear();
+    if (stop_signal() != 0) std::raise(stop_signal());  // handled by default now: 128 + signal
+    throw;
+  }
   line.clear();
   const double seconds = seconds_since(start);
   if (command.json) {

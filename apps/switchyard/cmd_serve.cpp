@@ -1,6 +1,7 @@
 // switchyard serve: answers over HTTP.
 #include "commands.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -80,7 +81,10 @@ class Server {
 
   ~Server() {
     // Where run() was left by an error. Jobs hold exchanges of the HTTP server.
-    if (engine_) engine_->fail_all(JobFailure::kStopped);
+    if (engine_) {
+      engine_->end();  // requests still being read are refused
+      engine_->fail_all(JobFailure::kStopped);
+    }
     if (http_) http_->stop();
   }
 
@@ -105,6 +109,9 @@ class Server {
     options.keys = std::move(keys);
     options.limits = command_.limits;
     options.limits.vocab_size = model_->config().vocab_size;
+    // More would never find room.
+    options.limits.choices =
+        std::min(options.limits.choices, command_.engine.rows + command_.engine.waiting);
     options.context.model =
         command_.model_name.empty() ? default_name(command_.model) : command_.model_name;
     options.context.tokenizer = tokenizer_ ? &*tokenizer_ : nullptr;

@@ -28,11 +28,12 @@ namespace switchyard {
 namespace {
 
 /// Stands for all that decides the answers but the lines themselves: options and model.
-std::string job_of(const GenerateCommand& command) {
+/// `batches`: an answer may depend on its batch.
+std::string job_of(const GenerateCommand& command, bool batches) {
   const GenerateOptions& options = command.options;
   nlohmann::json job = {command.precision,
                         command.fill,
-                        command.cache ? 0 : command.batch_size,
+                        batches ? command.batch_size : 0,
                         command.token_log_probs,
                         command.prefix,
                         command.stops,
@@ -159,7 +160,8 @@ void GenerateRun::print_output(const std::string& text, uint64_t key, bool growi
 }
 
 void GenerateRun::run_lines() {
-  AnswerOutput output(command_.output, job_of(command_));  // known at once if it cannot be made
+  AnswerOutput output(command_.output,
+                      job_of(command_, !model_->engine()));  // known at once if it cannot be made
   LineReader reader(command_.input, static_cast<size_t>(4 * command_.batch_size),
                     [] { return stop_signal() != 0; });
   InferenceModel* engine = model_->engine();
@@ -240,6 +242,7 @@ BatchRequest GenerateRun::batch_request(GenerateRequest request, AnswerOutput& o
   asked.key = request.line;
   asked.on_done = [this, request = std::move(request), number = output.next_number(),
                    &output](Generation generation) {
+    line_.clear();
     output.put(number, answer_line(request, {std::move(generation)}, tokenizer(), answers()));
     show_progress(1);
   };
@@ -264,10 +267,13 @@ void GenerateRun::answer_in_batches(LineReader& reader, AnswerOutput& output) {
       keys.push_back(request.line);
     }
     const auto generations = decode(inputs, keys);
+    std::string lines;
     for (size_t i = 0; i < batch.size(); ++i) {
-      output.put(output.next_number(),
-                 answer_line(batch[i], generations[i], tokenizer(), answers()));
+      if (i > 0) lines += '\n';
+      lines += answer_line(batch[i], generations[i], tokenizer(), answers());
     }
+    line_.clear();
+    output.put(output.next_number(), std::move(lines));
     show_progress(static_cast<int64_t>(batch.size()));
     stop_if_asked();
   }

@@ -188,7 +188,8 @@ Field& FieldList::known(const std::string& key, const std::string& where) {
   }
   const std::string near = nearest_name(key, names);
   throw usage_error(format("unknown key '{}'", key), where,
-                    near.empty() ? "`switchyard train --print-recipe` lists the keys"
+                    near.empty() ? "`switchyard train --print-recipe` lists the keys of recipes, "
+                                   "docs/tasks.md those of tasks"
                                  : format("did you mean '{}'?", near));
 }
 

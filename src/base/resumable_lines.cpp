@@ -15,8 +15,11 @@ namespace switchyard {
 
 ResumableLines::ResumableLines(std::string path, const std::string& job)
     : path_(std::move(path)), partial_(path_ + ".partial-" + job) {
-  if (std::filesystem::is_directory(path_)) {
-    throw usage_error("the output is a folder", path_, "name a file");
+  std::error_code code;
+  const std::filesystem::file_status status = std::filesystem::status(path_, code);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    throw usage_error("the output is not a file", path_,
+                      "name one, or leave it out for standard output");
   }
   lock_fd_ = ::open(partial_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock_fd_ < 0) throw system_failure("cannot create", path_, errno);

@@ -19,7 +19,7 @@ class ResumableLines {
  public:
   /// `job`: letters and digits that stand for everything that decides the lines, save what the
   /// caller checks in those that were kept. Throws Error(kUsage) if another process writes this
-  /// file, Error(kRuntime) if it cannot be made there.
+  /// file or `path` is a folder or a device, Error(kRuntime) if it cannot be made there.
   ResumableLines(std::string path, const std::string& job);
   /// Leaves what was written, unless that is nothing.
   ~ResumableLines();

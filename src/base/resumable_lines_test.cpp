@@ -86,7 +86,8 @@ TEST_F(ResumableLinesTest, PlacesThatCannotBeWrittenAreKnownAtOnce) {
   EXPECT_THAT(error_of([&] { ResumableLines(folder_ / "none/out", "a1"); }).what(),
               HasSubstr("cannot create: No such file or directory; " + folder_ / "none/out"));
   EXPECT_THAT(error_of([&] { ResumableLines(folder_.path(), "a1"); }).what(),
-              HasSubstr("is a folder"));
+              HasSubstr("the output is not a file"));
+  EXPECT_THAT(error_of([&] { ResumableLines("/dev/null", "a1"); }).what(), HasSubstr("not a file"));
 }
 
 }  // namespace

@@ -44,6 +44,11 @@ void EncodingPipeline::read_all(RecordReader& reader) {
   try {
     StreamingHash hash;
     for (uint64_t number = 1;; ++number) {
+      if (ended_) return;
+      // Batches that are skipped go by without a result that somebody could look up from.
+      if (options_.read.stop && options_.read.stop()) {
+        throw runtime_failure("interrupted", options_.output);
+      }
       auto task = std::make_unique<Task>();
       const bool more = reader.next(task->records);
       hash.add(std::as_bytes(std::span(task->records.bytes)));

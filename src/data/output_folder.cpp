@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -62,11 +63,16 @@ void check_place(const std::string& path, bool overwrite) {
   }
 }
 
-/// Temporary folders of the same place whose process is gone.
-std::vector<std::string> find_leftovers(const fs::path& place) {
+/// A temporary folder of the same place.
+struct Leftover {
+  std::string path;
+  bool gone;  // no other process has its number; in a container the one before may have had ours
+};
+
+std::vector<Leftover> find_leftovers(const fs::path& place) {
   const std::string mark = place.filename().string() + kTemporaryMark;
   std::error_code code;
-  std::vector<std::string> leftovers;
+  std::vector<Leftover> leftovers;
   const fs::path parent = place.has_parent_path() ? place.parent_path() : fs::path(".");
   for (fs::directory_iterator at(parent, code), end; !code && at != end; at.increment(code)) {
     const std::string name = at->path().filename().string();
@@ -74,14 +80,26 @@ std::vector<std::string> find_leftovers(const fs::path& place) {
     const std::string number = name.substr(mark.size());
     if (number.empty() || number.find_first_not_of("0123456789") != std::string::npos) continue;
     const auto process = static_cast<pid_t>(std::atoll(number.c_str()));
-    // In a container the process before may have had our number.
+    if (process <= 0) continue;
     const bool gone = process == ::getpid() || (::kill(process, 0) != 0 && errno == ESRCH);
-    if (process > 0 && gone) leftovers.push_back(at->path());
+    leftovers.push_back({at->path(), gone});
   }
   return leftovers;
 }
 
 }  // namespace
+
+OutputFolder::Lock::Lock(const std::string& folder) {
+  fd_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  // File systems without locks leave the process's number to go by.
+  if (fd_ >= 0 && ::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    ::close(std::exchange(fd_, -1));
+  }
+}
+
+OutputFolder::Lock::~Lock() {
+  if (fd_ >= 0) ::close(fd_);
+}
 
 OutputFolder::OutputFolder(const std::string& path, bool overwrite,
                            const std::function<bool(const std::string&)>& can_continue) {
@@ -94,10 +112,16 @@ OutputFolder::OutputFolder(const std::string& path, bool overwrite,
   check_place(path_, overwrite);
   temporary_ = path_ + kTemporaryMark + std::to_string(::getpid());
   std::string taken;
-  for (const std::string& left : find_leftovers(path_)) {
+  for (const auto& [left, gone] : find_leftovers(path_)) {
+    Lock lock(left);
+    if (!lock.held() && left == temporary_) {  // of another container's process of our number
+      throw usage_error("another process prepares this output", path_, "wait for it");
+    }
+    if (!lock.held()) continue;
     if (taken.empty() && can_continue && can_continue(left)) {
       taken = left;
-    } else {
+      lock_ = std::move(lock);
+    } else if (gone) {
       log_info("removing what an interrupted run left: {}", left);
       remove_tree(left);
     }
@@ -109,6 +133,7 @@ OutputFolder::OutputFolder(const std::string& path, bool overwrite,
   }
   try {
     make_directories(temporary_);
+    lock_ = Lock(temporary_);
   } catch (const Error& error) {
     throw Error(error.kind(), error.what_part(), path_, error.hint_part());
   }
@@ -117,6 +142,7 @@ OutputFolder::OutputFolder(const std::string& path, bool overwrite,
 void OutputFolder::start_anew() {
   remove_tree(temporary_);
   make_directories(temporary_);
+  lock_ = Lock(temporary_);
   continued_ = false;
 }
 

@@ -83,7 +83,8 @@ PrepareSummary write_splits(const PrepareOptions& options, const Tokenizer& toke
                             const std::function<void(const PrepareProgress&)>& progress) {
   const auto writers = open_writers(options, tokenizer, output, state);
   const uint64_t total_bytes = reader.total_bytes();
-  uint64_t saved_bytes = state.read.bytes;
+  const uint64_t taken_up_bytes = state.read.bytes;
+  uint64_t saved_bytes = taken_up_bytes;
   {
     EncodingPipeline pipeline(reader, options, tokenizer, state, ended);
     while (const auto batch = pipeline.next()) {
@@ -112,6 +113,7 @@ PrepareSummary write_splits(const PrepareOptions& options, const Tokenizer& toke
   }
   PrepareSummary summary;
   summary.read = state.read;
+  summary.taken_up_bytes = taken_up_bytes;
   summary.without_tokens = state.without_tokens;
   writers->finish(options, summary);
   return summary;
@@ -163,7 +165,7 @@ PrepareSummary prepare(const PrepareOptions& options,
     const bool noted = std::filesystem::exists(output.temporary() + "/" + PrepareState::kFileName);
     if (stopped && noted) {
       output.keep();
-      log_info("what was done is kept: the same command goes on with it");
+      log_info("what was done is kept in {}: the same command goes on with it", output.temporary());
     }
     // The temporary folder is gone when the user reads this: name the place asked for.
     std::string where = error.where_part();

@@ -33,7 +33,8 @@ struct PrepareSummary {
   std::optional<Manifest> validation;
   ReadCounts read;
   uint64_t without_tokens = 0;  // documents whose characters all vanish in tokenization
-  double seconds = 0;
+  double seconds = 0;           // of this call
+  uint64_t taken_up_bytes = 0;  // of read.bytes: done by a call that was cut off
 
   nlohmann::ordered_json to_json() const;
 };

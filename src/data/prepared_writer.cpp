@@ -47,7 +47,7 @@ void PreparedWriter::add_bytes(std::span<const std::byte> bytes) {
   if (!shard_) open_shard();
   shard_->tokens_file.write(bytes);
   shard_->tokens_hash.add(bytes);
-  all_tokens_hash_.add(bytes);
+  add_to_hash(bytes);
   pieces_.add(bytes);
   const uint64_t tokens = bytes.size() / static_cast<uint64_t>(manifest_.token_bytes);
   shard_->entry.tokens += tokens;
@@ -55,6 +55,12 @@ void PreparedWriter::add_bytes(std::span<const std::byte> bytes) {
   manifest_.tokens += tokens;
   manifest_.documents += 1;
   write_offset();
+}
+
+void PreparedWriter::add_to_hash(std::span<const std::byte> bytes) {
+  const uint64_t size = bytes.size();
+  documents_hash_.add(std::as_bytes(std::span(&size, 1)));
+  documents_hash_.add(bytes);
 }
 
 void PreparedWriter::sync() {
@@ -91,7 +97,7 @@ void PreparedWriter::take_up_closed(const ShardRemains& remains) {
   entry.tokens = remains.tokens(entry.documents);
   entry.tokens_hash = to_hex(hash64(remains.token_bytes()));
   entry.index_hash = to_hex(hash64(remains.index_bytes()));
-  all_tokens_hash_.add(remains.token_bytes());
+  for (uint64_t i = 0; i < entry.documents; ++i) add_to_hash(remains.document(i));
   pieces_.add(remains.token_bytes());
   pieces_.end_file();
   manifest_.tokens += entry.tokens;

@@ -29,8 +29,8 @@ class PreparedWriter {
   /// same arguments left in the folder when its process ended, and removes what else it left.
   /// Throws Error(kDamaged) if they are not there, or not what has this hash().
   void take_up(uint64_t documents, const std::string& hash);
-  /// Of the tokens of all documents so far, in hexadecimal digits.
-  std::string hash() const { return to_hex(all_tokens_hash_.value()); }
+  /// Of the sizes and tokens of all documents so far, in hexadecimal digits.
+  std::string hash() const { return to_hex(documents_hash_.value()); }
 
   uint64_t tokens() const { return manifest_.tokens; }
   uint64_t documents() const { return manifest_.documents; }
@@ -52,6 +52,7 @@ class PreparedWriter {
   void open_shard();
   void take_up_closed(const ShardRemains& remains);
   void add_bytes(std::span<const std::byte> bytes);
+  void add_to_hash(std::span<const std::byte> bytes);
   void close_shard();
   void write_offset();
 
@@ -60,7 +61,7 @@ class PreparedWriter {
   Manifest manifest_;
   std::unique_ptr<Shard> shard_;
   PieceHasher pieces_;
-  StreamingHash all_tokens_hash_;
+  StreamingHash documents_hash_;
   std::vector<uint16_t> narrow_;  // scratch of add_document
 };
 

@@ -115,15 +115,15 @@ inline void store_four(const Ints* sums, int64_t stride, int32_t* to) {
   const Ints quarters = fold_four(fold_two(sums[0], sums[stride], lanes),
                                   fold_two(sums[2 * stride], sums[3 * stride], lanes), lanes);
   for (int i = 0; i < 4; ++i) {
-    int32_t sum = 0;
-    for (int lane = i; lane < kInts; lane += 4) sum += quarters[lane];
-    to[i] = sum;
+    uint32_t sum = 0;  // it may wrap around
+    for (int lane = i; lane < kInts; lane += 4) sum += static_cast<uint32_t>(quarters[lane]);
+    to[i] = static_cast<int32_t>(sum);
   }
 }
 inline int32_t total_of(Ints sum) {
-  int32_t total = 0;
-  for (int lane = 0; lane < kInts; ++lane) total += sum[lane];
-  return total;
+  uint32_t total = 0;
+  for (int lane = 0; lane < kInts; ++lane) total += static_cast<uint32_t>(sum[lane]);
+  return static_cast<int32_t>(total);
 }
 #endif
 

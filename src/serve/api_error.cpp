@@ -46,6 +46,8 @@ HttpReply failure_reply(JobFailure failure) {
       return error_reply(504, "the request took longer than the server allows", "", "timeout");
     case JobFailure::kStopped:
       return error_reply(503, "the server is stopping", "", "draining");
+    case JobFailure::kMemory:
+      return error_reply(500, "the server ran out of memory");
     case JobFailure::kModel:
       break;
   }

@@ -166,6 +166,7 @@ class Reader {
     if (!value.is_object()) throw usage_error("not an object", "stream_options");
     for (const auto& [name, option] : value.items()) {
       const std::string field = "stream_options." + name.substr(0, 80);
+      if (option.is_null()) continue;
       if (name == "include_usage") {
         request_.include_usage = read_bool(option, field);
       } else if (name != "include_obfuscation" || read_bool(option, field)) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <span>
 #include <utility>
 
@@ -133,6 +134,9 @@ void EngineLoop::step() {
   } catch (const Error& error) {  // the batcher has dropped everything
     log_line(LogLevel::kError, error.what());
     fail_all(JobFailure::kModel);
+  } catch (const std::exception& error) {
+    log_line(LogLevel::kError, format("a step failed: {}", error.what()));
+    fail_all(JobFailure::kMemory);
   }
   std::erase_if(active_, [](const auto& job) { return job->left == 0; });
 }

@@ -25,6 +25,7 @@ enum class JobFailure {
   kTimeout,
   kStopped,  // the server ends
   kModel,    // the weights give numbers that are not finite
+  kMemory,   // there is not enough of it
 };
 
 /// Outputs that belong to one request. Callbacks run in the computing thread, within run().

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
+#include <exception>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -23,6 +24,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/format.h"
+#include "base/log.h"
 
 namespace switchyard {
 namespace {
@@ -34,9 +36,13 @@ using boost::system::error_code;
 using net::ip::tcp;
 
 constexpr uint32_t kMaxHeaderBytes = 16 << 10;
-constexpr int kSendBufferBytes = 256 << 10;      // the system's, which else grows to megabytes
-constexpr size_t kMaxUnsentBytes = 8 << 20;      // of an answer that the client does not take
-constexpr size_t kMaxReadAheadBytes = 64 << 10;  // of requests sent before the answer
+constexpr int kSendBufferBytes = 256 << 10;  // the system's, which else grows to megabytes
+constexpr size_t kMaxUnsentBytes = 8 << 20;  // of an answer that the client does not take
+// Of what is read and not yet taken as part of a request. Beast limits neither extensions of chunks
+// nor trailers, and throws for a trailer of 64 KiB.
+constexpr size_t kMaxBufferBytes = 60 << 10;
+constexpr size_t kReadBytes = 4 << 10, kDrainBytes = 16 << 10;
+constexpr size_t kMaxReadAheadBytes = 32 << 10;  // of requests sent before the answer
 constexpr size_t kMaxDrainedBytes = 4 << 20;     // read and thrown away before closing
 constexpr double kLingerSeconds = 2;
 constexpr int kClientLeft = 499;  // as nginx logs it
@@ -96,7 +102,7 @@ class HttpServer::Core {
 
   void start() {
     accept();
-    thread_ = std::thread([this] { io_.run(); });
+    thread_ = std::thread([this] { serve_all(); });
   }
 
   void stop();
@@ -106,6 +112,18 @@ class HttpServer::Core {
 
  private:
   friend class HttpServer::Session;
+
+  /// A connection that memory is too short for must not end all others.
+  void serve_all() {
+    for (bool ended = false; !ended;) {
+      try {
+        io_.run();
+        ended = true;
+      } catch (const std::exception& error) {
+        log_line(LogLevel::kError, format("a connection failed: {}", error.what()));
+      }
+    }
+  }
 
   void accept();
   void add_session(Session* session) {
@@ -144,8 +162,9 @@ class HttpServer::Session : public std::enable_shared_from_this<Session> {
     read_request();
   }
 
+  /// Between two requests. One that has just been opened still gets the answer to its first.
   void close_if_idle() {
-    if (state_ == State::kIdle) close();
+    if (state_ == State::kIdle && number_ > 0) close();
   }
   void abandon() {
     if (state_ == State::kAnswering) leave();
@@ -175,12 +194,13 @@ class HttpServer::Session : public std::enable_shared_from_this<Session> {
 
   void write(std::string part) {
     if (part.empty() || head_only_) return;
-    if (chunks_) part = format("{:x}\r\n", part.size()) + part + "\r\n";
-    queue(std::move(part));
-    if (unsent_ > kMaxUnsentBytes) {
+    if (unsent_ > kMaxUnsentBytes) {  // before this part, so that no part alone is too much
       leave();
       close();
+      return;
     }
+    if (chunks_) part = format("{:x}\r\n", part.size()) + part + "\r\n";
+    queue(std::move(part));
   }
 
   void end(std::string note) {
@@ -212,7 +232,7 @@ class HttpServer::Session : public std::enable_shared_from_this<Session> {
     }
     // Idle until the first byte: such a connection may be closed when the server ends.
     stream_.async_read_some(
-        buffer_.prepare(4096), [self = shared_from_this()](error_code error, size_t bytes) {
+        buffer_.prepare(kReadBytes), [self = shared_from_this()](error_code error, size_t bytes) {
           self->buffer_.commit(bytes);
           if (error) return self->close();
           self->stream_.expires_after(duration_of(self->core_.options_.read_seconds));
@@ -302,7 +322,7 @@ class HttpServer::Session : public std::enable_shared_from_this<Session> {
     if (buffer_.size() >= kMaxReadAheadBytes) return true;
     error_code error;
     stream_.socket().non_blocking(true, error);
-    const size_t bytes = stream_.socket().read_some(buffer_.prepare(4096), error);
+    const size_t bytes = stream_.socket().read_some(buffer_.prepare(kReadBytes), error);
     buffer_.commit(bytes);
     if (error && error != net::error::would_block) return false;
     watch();
@@ -395,7 +415,7 @@ class HttpServer::Session : public std::enable_shared_from_this<Session> {
 
   void drain() {
     buffer_.clear();
-    stream_.async_read_some(buffer_.prepare(65536),
+    stream_.async_read_some(buffer_.prepare(kDrainBytes),
                             [self = shared_from_this()](error_code error, size_t bytes) {
                               self->drained_ += bytes;
                               if (error || self->drained_ > kMaxDrainedBytes) return self->close();
@@ -411,7 +431,7 @@ class HttpServer::Session : public std::enable_shared_from_this<Session> {
 
   Core& core_;
   beast::tcp_stream stream_;
-  beast::flat_buffer buffer_;
+  beast::flat_buffer buffer_{kMaxBufferBytes};
   std::optional<Parser> parser_;
   State state_ = State::kIdle;
   bool keep_alive_ = false, chunks_ = false, head_only_ = false;

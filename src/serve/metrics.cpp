@@ -63,7 +63,7 @@ void Metrics::add_request(const std::string& path, int status, double seconds) {
   const std::lock_guard lock(mutex_);
   ++requests_[{path, status}];
   // Latency is that of work done: pages, health checks and refusals would only blur it.
-  if (status == 200 && path.starts_with("/v1/") && path != "/v1/models") {
+  if (status == 200 && (path == "/v1/completions" || path == "/v1/score")) {
     request_seconds_.add(seconds);
   }
 }

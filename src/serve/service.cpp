@@ -12,6 +12,7 @@
 #include "serve/page_files.h"
 #include "serve/request_fields.h"
 #include "serve/score_request.h"
+#include "text/utf8.h"
 
 namespace switchyard {
 namespace {
@@ -46,7 +47,10 @@ HttpReply page_reply(std::string_view text, const char* type) {
 }
 
 bool is_json(const std::string& content_type) {
-  const std::string type = content_type.substr(0, content_type.find(';'));
+  std::string type(trim(std::string_view(content_type).substr(0, content_type.find(';'))));
+  for (char& letter : type) {
+    if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
+  }
   return type == "application/json";
 }
 

@@ -82,6 +82,31 @@ TEST_F(ServeLimits, WhatIsNoRequestIsAnsweredAndClosed) {
   error_of_answer(send_raw(many + "\r\n"), 431);
 }
 
+// What is neither head nor body, and so counts against neither limit.
+TEST_F(ServeLimits, ExtensionsAndTrailersOfChunksHaveALongest) {
+  const std::string head = "POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0";
+  error_of_answer(send_raw(head + "\r\nA: " + std::string(70'000, 'b') + "\r\n\r\n"), 400);
+  error_of_answer(send_raw(head + ";" + std::string(70'000, 'a') + "\r\n\r\n"), 400);
+  EXPECT_EQ(server_->get("/healthz").status, 200);
+}
+
+TEST_F(ServeLimits, ContentTypesAreReadAsTheyAreWritten) {
+  const std::string body = Json{{"prompt", {5, 1}}, {"max_tokens", 2}}.dump();
+  for (const char* type : {"Application/JSON", "application/json ; charset=utf-8"}) {
+    EXPECT_EQ(send_raw(format("POST /v1/completions HTTP/1.1\r\nContent-Type: {}\r\n"
+                              "Connection: close\r\nContent-Length: {}\r\n\r\n{}",
+                              type, body.size(), body))
+                  .status,
+              200);
+  }
+}
+
+TEST_F(ServeLimits, MoreOutputsThanThereIsRoomForAreNamed) {
+  TestServer server(options({"--batch-size", "4", "--max-waiting", "4"}));
+  const Json body = {{"prompt", {5, 1}}, {"max_tokens", 2}, {"n", 20}};
+  error_of_answer(server.post("/v1/completions", body), 400);
+}
+
 TEST_F(ServeLimits, BodiesHaveALongest) {
   TestServer server(options({"--max-body-bytes", "1000"}));
   const Json body = {{"prompt", std::string(1200, 'a')}};
@@ -312,7 +337,8 @@ TEST_F(ServeLimits, ASecondSignalEndsAtOnce) {
   }();
   EXPECT_EQ(ready.status, 503);
   server.program().signal(SIGTERM);
-  EXPECT_EQ(server.program().wait().exit_code, 128 + SIGTERM);
+  const ProgramResult ended = server.program().wait();
+  EXPECT_EQ(ended.exit_code, 128 + SIGTERM) << ended.err;
 }
 
 TEST_F(ServeLimits, MistakesOfTheCommandLine) {

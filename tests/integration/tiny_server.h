@@ -45,7 +45,7 @@ class TinyServer : public ::testing::Test {
   /// A prompt whose greedy output never reaches EOS, as it repeats itself.
   static void find_endless_prompt() {
     for (int id = 3; id < 60; ++id) {
-      endless_ = {{"prompt", {id, id + 1, 1}}, {"max_tokens", 400}};
+      endless_ = {{"prompt", {id, id + 1, 1}}, {"max_tokens", 5000}};
       if (server_->complete(endless_)["finish_reason"] == "length") return;
     }
     FAIL() << "no prompt with an endless output";

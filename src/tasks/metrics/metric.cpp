@@ -47,7 +47,16 @@ Scores answer_scores(const MetricInput& input, std::string (*normalize)(std::str
 Scores squad(const MetricInput& input) { return answer_scores(input, normalize_squad); }
 Scores trivia_qa(const MetricInput& input) { return answer_scores(input, normalize_trivia_qa); }
 
+void need_contexts(const MetricInput& input, const std::string& name) {
+  for (size_t i = 0; i < input.targets.size(); ++i) {
+    if (!input.targets[i].context.empty()) continue;
+    throw usage_error(format("{} needs a context", name), format("example {}", i + 1),
+                      "add `context`, or choose another metric");
+  }
+}
+
 Scores span_squad(const MetricInput& input) {
+  need_contexts(input, "span_squad");
   std::vector<std::string> answers;
   for (size_t i = 0; i < input.targets.size(); ++i) {
     answers.push_back(span_of_words(input.targets[i].context, input.predictions[i]));
@@ -72,6 +81,7 @@ Scores all_right_by_group(const MetricInput& input) {
 }
 
 Scores referent(const MetricInput& input) {
+  need_contexts(input, "referent");
   return {{"accuracy", mean_percent(input, [](const MetricTarget& target, const std::string& said) {
              const auto names = names_referent(target.references.front(), said);
              // A prediction without words is wrong whatever is meant.

@@ -15,7 +15,10 @@ std::string final_number(std::string_view text) {
   while (end > 0 && !is_digit(text[end - 1])) --end;
   size_t begin = end;
   while (begin > 0 && is_part(text[begin - 1])) --begin;
-  while (begin < end && text[begin] == ',') ++begin;
+  // Of dots before the first digit the last one may be its point, if it stands alone.
+  size_t first = begin;
+  while (!is_digit(text[first]) && first < end) ++first;
+  begin = first - begin == 1 && text[begin] == '.' ? begin : first;
   std::string number;
   for (const char c : text.substr(begin, end - begin)) {
     if (c != ',') number += c;
@@ -25,7 +28,9 @@ std::string final_number(std::string_view text) {
     if (number.back() == '.') number.pop_back();
   }
   if (number.starts_with('.')) number.insert(0, "0");
-  const bool negative = !number.empty() && begin > 0 && text[begin - 1] == '-';
+  // Behind a digit it is a minus between two numbers.
+  const bool negative = !number.empty() && begin > 0 && text[begin - 1] == '-' &&
+                        (begin < 2 || !is_digit(text[begin - 2]));
   return negative ? "-" + number : number;
 }
 
