@@ -1,7 +1,9 @@
 #include "data/prepare.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -266,6 +268,20 @@ TEST_F(PrepareTest, LeftoversOfDeadProcessesAreRemoved) {
   prepare(options_);
   EXPECT_EQ(names(), (std::set<std::string>{"in.txt", "out", "out.tmp-notes",
                                             format("out.tmp-{}", ::getppid())}));
+}
+
+TEST_F(PrepareTest, AFolderThatSomebodyHoldsIsLeftAlone) {
+  // Of a process that cannot be seen from here, as in another container.
+  const std::string theirs = folder_ / "out.tmp-999999999";
+  make_directories(theirs + "/train");
+  const int held = ::open(theirs.c_str(), O_RDONLY | O_DIRECTORY);
+  ASSERT_EQ(::flock(held, LOCK_EX), 0);
+  prepare(options_);
+  EXPECT_TRUE(fs::exists(theirs + "/train"));
+  ::close(held);
+  options_.overwrite = true;
+  prepare(options_);
+  EXPECT_FALSE(fs::exists(theirs));
 }
 
 TEST_F(PrepareTest, StopLeavesNothing) {

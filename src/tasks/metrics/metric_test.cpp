@@ -123,6 +123,10 @@ TEST(Metrics, WhatCannotBeMeasuredIsSaid) {
   EXPECT_THAT(error_of([] { score("accuracy", plain({"a"}), {}); }).what_part(),
               HasSubstr("1 targets, but 0 predictions"));
   EXPECT_THAT(error_of([] { score("rouge", {}, {}); }).what_part(), HasSubstr("nothing"));
+  for (const char* metric : {"span_squad", "referent"}) {
+    EXPECT_THAT(error_of([&] { score(metric, plain({"a"}), {"a"}); }).what(),
+                HasSubstr("needs a context; example 1"));
+  }
   EXPECT_THAT(error_of([] {
                 score("squad", {{{}, "", ""}}, {"a"});
               }).where_part(),

@@ -17,7 +17,7 @@ std::string final_number(std::string_view text) {
   while (begin > 0 && is_part(text[begin - 1])) --begin;
   // Of dots before the first digit the last one may be its point, if it stands alone.
   size_t first = begin;
-  while (!is_digit(text[first]) && first < end) ++first;
+  while (first < end && !is_digit(text[first])) ++first;
   begin = first - begin == 1 && text[begin] == '.' ? begin : first;
   std::string number;
   for (const char c : text.substr(begin, end - begin)) {

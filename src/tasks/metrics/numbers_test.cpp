@@ -12,6 +12,9 @@ TEST(Numbers, FinalNumber) {
   EXPECT_EQ(final_number("18.00"), "18");
   EXPECT_EQ(final_number("it is -40 degrees"), "-40");
   EXPECT_EQ(final_number(".5"), "0.5");
+  EXPECT_EQ(final_number("the answer is ...42"), "42");
+  EXPECT_EQ(final_number("12 - 5 or 20-5"), "5");
+  EXPECT_EQ(final_number(""), "");
   EXPECT_EQ(final_number("none"), "");
   EXPECT_EQ(final_number("5 apples ####"), "");
 }
