@@ -16,6 +16,7 @@
 #include "infer/quantize_weights.h"
 #include "kernels/int8_product.h"
 #include "model/model_directory.h"
+#include "model/weight_assignment.h"
 
 namespace switchyard {
 namespace {
@@ -31,22 +32,9 @@ constexpr auto kCompanions = {"generation_config.json", kTokenizerFile,
 // Where a model of a run has its recipe, from its directory.
 constexpr auto kRecipes = {"/recipe.toml", "/../../recipe.toml"};
 
-at::ScalarType scalar_type(DType type) {
-  switch (type) {
-    case DType::kBF16:
-      return at::kBFloat16;
-    case DType::kF16:
-      return at::kHalf;
-    case DType::kF64:
-      return at::kDouble;
-    default:
-      return at::kFloat;  // find_weights() lets no other type through
-  }
-}
-
 /// Numbers [begin, begin + count) of a stored tensor, in float32.
 at::Tensor read_floats(const StoredTensor& stored, int64_t begin, int64_t count) {
-  const at::Tensor piece = at::empty({count}, scalar_type(stored.spec().dtype));
+  const at::Tensor piece = at::empty({count}, *float_type_of(stored.spec().dtype));
   std::memcpy(piece.mutable_data_ptr(),
               stored.data().data() + static_cast<size_t>(begin) * piece.element_size(),
               piece.nbytes());

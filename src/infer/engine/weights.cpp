@@ -10,6 +10,7 @@
 #include "kernels/int8_product.h"
 #include "model/model_directory.h"
 #include "model/quantization.h"
+#include "model/weight_assignment.h"
 #include "model/weight_names.h"
 
 namespace switchyard {
@@ -32,19 +33,9 @@ std::span<const std::byte> mapping_of(const StoredTensor& stored) {
   return {stored.data().data() - stored.entry->begin, all.back().end};
 }
 
+/// find_weights() lets no other type than these through.
 at::ScalarType scalar_type(DType type) {
-  switch (type) {
-    case DType::kBF16:
-      return at::kBFloat16;
-    case DType::kF16:
-      return at::kHalf;
-    case DType::kF64:
-      return at::kDouble;
-    case DType::kI8:
-      return at::kChar;
-    default:
-      return at::kFloat;  // find_weights() lets no other type through
-  }
+  return type == DType::kI8 ? at::kChar : float_type_of(type).value();
 }
 
 /// A copy in `type`. The piece may be aligned to nothing.
