@@ -23,4 +23,10 @@ struct Batch {
 Batch make_batch(const at::Tensor& encoder_ids, const at::Tensor& targets,
                  int64_t first_sequence = 0);
 
+/// The same of rows that hold several examples: decoder inputs are shifted right within each
+/// segment. Segments as in Batch, of the shapes of the ids.
+Batch make_packed_batch(const at::Tensor& encoder_ids, const at::Tensor& targets,
+                        const at::Tensor& encoder_segments, const at::Tensor& decoder_segments,
+                        int64_t first_sequence = 0);
+
 }  // namespace switchyard

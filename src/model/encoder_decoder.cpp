@@ -95,6 +95,28 @@ struct EncoderDecoder::Implementation {
     return config.tie_embeddings ? 1.0 / std::sqrt(static_cast<double>(config.d_model)) : 1.0;
   }
 
+  /// hidden [N, D], targets [N].
+  void add_losses(const at::Tensor& hidden, const at::Tensor& targets,
+                  const ForwardOptions& options, ModelOutput& to) const {
+    const auto count = targets.gt(0).sum().item<double>();
+    const auto set = [&](const at::Tensor& loss_sum, const at::Tensor& hard_sum,
+                         const at::Tensor& z_sum, const at::Tensor& correct) {
+      to.loss_sum = loss_sum;
+      to.cross_entropy = {hard_sum.item<double>(), count};
+      to.logit_z = {z_sum.item<double>(), count};
+      to.correct = {correct.item<double>(), count};
+    };
+    if (!options.soft_targets) {
+      const auto loss =
+          ops::cross_entropy(hidden, *output, targets, output_scale(), options.logit_z_loss);
+      return set(loss.loss_sum, loss.loss_sum, loss.z_sum, loss.correct);
+    }
+    const auto loss = ops::distillation_loss(hidden, *output, targets, output_scale(),
+                                             options.logit_z_loss, *options.soft_targets);
+    set(loss.loss_sum, loss.hard_sum, loss.z_sum, loss.correct);
+    to.soft = {loss.soft_sum.item<double>(), count};
+  }
+
   ModelConfig config;
   ParameterSet parameters;
   Parameter* shared;
@@ -152,6 +174,9 @@ at::Tensor EncoderDecoder::logits(const at::Tensor& hidden) {
   return product.to(wide) * implementation_->output_scale();
 }
 
+Parameter& EncoderDecoder::output_table() { return *implementation_->output; }
+double EncoderDecoder::output_scale() const { return implementation_->output_scale(); }
+
 ModelOutput EncoderDecoder::forward(const Batch& batch, const ForwardOptions& options) {
   Implementation& model = *implementation_;
   StackOutput encoder =
@@ -159,18 +184,12 @@ ModelOutput EncoderDecoder::forward(const Batch& batch, const ForwardOptions& op
   StackOutput decoder = model.decoder.forward(batch.decoder_input_ids, *model.shared,
                                               decoder_pass(batch, encoder.h, options));
   const at::Tensor& hidden = decoder.h;
-  const auto loss =
-      ops::cross_entropy(hidden.reshape({-1, hidden.size(-1)}), *model.output,
-                         batch.targets.reshape(-1), model.output_scale(), options.logit_z_loss);
   ModelOutput output;
-  const auto count = batch.targets.gt(0).sum().item<double>();
-  output.loss_sum = loss.loss_sum;
-  output.cross_entropy = {loss.loss_sum.item<double>(), count};
-  output.logit_z = {loss.z_sum.item<double>(), count};
-  output.correct = {loss.correct.item<double>(), count};
+  model.add_losses(hidden.reshape({-1, hidden.size(-1)}), batch.targets.reshape(-1), options,
+                   output);
   const RouterLossTotal router =
       total_router_losses(model.config.moe, {encoder.losses, decoder.losses});
-  output.auxiliary = at::zeros({}, loss.loss_sum.options());
+  output.auxiliary = at::zeros({}, output.loss_sum.options());
   if (router.loss.defined()) output.auxiliary = output.auxiliary + router.loss;
   output.balance_loss = router.balance;
   output.router_z_loss = router.router_z;

@@ -19,11 +19,12 @@ namespace switchyard {
 struct ModelOutput {
   // Differentiable float32 scalars. Total loss of a batch of N real targets:
   //   loss_sum / N + auxiliary
-  at::Tensor loss_sum;      // cross-entropy in nats summed over real targets (backward carries the
-                            // logit z-loss too)
+  at::Tensor loss_sum;      // cross-entropy in nats summed over real targets, in distillation mixed
+                            // with the teacher's (backward carries the logit z-loss too)
   at::Tensor auxiliary;     // balance and router z-losses times their factors, over layers by the
                             // profile (paper: summed)
-  LossSum cross_entropy;    // the same number as loss_sum, for logs; NLP = -mean()
+  LossSum cross_entropy;    // with the targets alone, for logs; NLP = -mean()
+  LossSum soft;             // with the teacher's probabilities; empty without a teacher
   LossSum logit_z;          // (log Z)^2 over real targets
   LossSum correct;          // targets predicted by argmax
   double balance_loss = 0;  // the balance part of `auxiliary`
@@ -47,6 +48,9 @@ class EncoderDecoder {
   at::Tensor decode(const Batch& batch, const at::Tensor& encoder_hidden,
                     const ForwardOptions& options);  // [B, T, D]
   at::Tensor logits(const at::Tensor& hidden);       // [..., D] -> [..., V], float32
+  /// logits = output_scale() * hidden output_table()^T.
+  Parameter& output_table();  // [V, D]
+  double output_scale() const;
 
   const ModelConfig& config() const;
   ParameterSet& parameters();

@@ -104,6 +104,47 @@ TEST(EncoderDecoder, MicroBatchesGiveTheSameGradient) {
     EXPECT_TRUE(at::allclose(one[i], two[i], 1e-9, 1e-12)) << i;
 }
 
+// Examples side by side in a row do not see each other: losses and gradients are those of the same
+// examples in rows of their own. Experts have room for all, and dropout is off.
+TEST(EncoderDecoder, PackedExamplesAreAsIfAlone) {
+  for (const int64_t experts : {0, 3}) {
+    ModelConfig config = tiny(experts);
+    config.moe.capacity = "dropless";
+    EncoderDecoder model(config, Precision::kFloat64);
+    model.parameters().initialize(3);
+    const at::Tensor inputs = ids(3, 4, 1), targets = ids(3, 3, 2);
+    const auto gradients = [&](const Batch& batch, double& loss) {
+      model.parameters().clear_gradients();
+      const ModelOutput output = model.forward(batch, ForwardOptions{});
+      output.loss_sum.backward();
+      loss = output.cross_entropy.sum;
+      EXPECT_EQ(output.cross_entropy.count, 9);
+      std::vector<at::Tensor> result;
+      for (Parameter& p : model.parameters().all()) {
+        result.push_back(p.gradient().defined() ? p.gradient().clone() : at::Tensor());
+      }
+      return result;
+    };
+    const auto segments = [](std::vector<int64_t> numbers) {
+      return at::tensor(numbers, at::kLong).unsqueeze(0);
+    };
+    // [0 0 0 0 1 1 1 1 2 2 2 2 - -] and the same of targets.
+    const at::Tensor padding = at::zeros({1, 2}, at::kLong);
+    const Batch packed = make_packed_batch(at::cat({inputs.reshape({1, 12}), padding}, 1),
+                                           at::cat({targets.reshape({1, 9}), padding}, 1),
+                                           segments({1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 0, 0}),
+                                           segments({1, 1, 1, 2, 2, 2, 3, 3, 3, 0, 0}));
+    EXPECT_EQ(packed.decoder_input_ids[0][3].item<int64_t>(), 0) << "each begins anew";
+    double one = 0, apart = 0;
+    const auto a = gradients(packed, one), b = gradients(make_batch(inputs, targets), apart);
+    EXPECT_NEAR(one, apart, 1e-9);
+    for (size_t i = 0; i < a.size(); ++i) {
+      ASSERT_EQ(a[i].defined(), b[i].defined());
+      EXPECT_TRUE(!a[i].defined() || at::allclose(a[i], b[i], 1e-8, 1e-10)) << i;
+    }
+  }
+}
+
 // Both kinds of routed layers of a block count in the losses and have statistics of their own.
 TEST(EncoderDecoder, AttentionExpertsAddTheirLossesAndStatistics) {
   const auto forward = [](const std::string& attention, const std::string& feed_forward,

@@ -1,14 +1,13 @@
-// The logits of a few rows at a time, kept in the products' own type. The buffer of the last rows
-// stays until backward, which starts with them and computes the others again.
+// The buffer of the last rows' logits stays until backward, which starts with them and computes the
+// others again.
 #include "kernels/cross_entropy.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
-
 #include "base/profile.h"
 #include "ops/kernel_pointers.h"
 #include "ops/layer_products.h"
+#include "ops/logit_chunks.h"
 #include "ops/ops.h"
 #include "ops/parameter_bridge.h"
 #include "ops/reference.h"
@@ -19,57 +18,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Products want many rows at once (the table is repacked for each), and what is kept for backward
-// need not be computed again; memory wants few: 128 MiB in bfloat16, 256 in float32.
-constexpr int64_t kChunkElements = int64_t{1} << 26;
-
-int64_t rows_per_chunk(int64_t vocab_size) {
-  return std::max<int64_t>(64, kChunkElements / vocab_size);
-}
-
-struct Chunk {
-  at::Tensor hidden, targets, log_z, logits;  // [n, D], [n], [n], [n, V]
-  int64_t begin, count;
-};
-
-/// What for_each_chunk() goes over.
-struct Rows {
-  at::Tensor hidden, table, targets, log_z;  // [N, D], [V, D], [N], [N]
-};
-
-/// Room for the logits of one chunk.
-at::Tensor chunk_buffer(const Rows& all) {
-  const int64_t vocab_size = all.table.size(0);
-  return at::empty({std::min(all.hidden.size(0), rows_per_chunk(vocab_size)), vocab_size},
-                   all.hidden.options());
-}
-
-/// body(chunk) for consecutive rows, the last ones first if `last_is_ready` (then `buffer` holds
-/// their logits already), else in order. The logits are those before scaling; `body` may use them
-/// up.
-template <class Body>
-void for_each_chunk(const Rows& all, const at::Tensor& buffer, bool last_is_ready,
-                    const Body& body) {
-  const int64_t rows = all.hidden.size(0), per_chunk = rows_per_chunk(all.table.size(0));
-  const int64_t chunks = (rows + per_chunk - 1) / per_chunk;
-  for (int64_t i = 0; i < chunks; ++i) {
-    const int64_t begin = per_chunk * (last_is_ready ? chunks - 1 - i : i);
-    const int64_t count = std::min(per_chunk, rows - begin);
-    Chunk chunk{all.hidden.narrow(0, begin, count),
-                all.targets.narrow(0, begin, count),
-                all.log_z.narrow(0, begin, count),
-                buffer.narrow(0, 0, count),
-                begin,
-                count};
-    if (i > 0 || !last_is_ready) {
-      layer_forward(chunk.hidden, {0, count}, all.table, false, chunk.logits);
-    }
-    body(chunk);
-  }
-}
-
 template <class T>
-void run_forward(const Chunk& chunk, double scale, const at::Tensor& log_probs,
+void run_forward(const LogitChunk& chunk, double scale, const at::Tensor& log_probs,
                  const at::Tensor& correct) {
   kernels::cross_entropy_forward(kernels::CrossEntropyForward<T>{
       read<T>(chunk.logits), read<int64_t>(chunk.targets), chunk.count, chunk.logits.size(1),
@@ -78,7 +28,7 @@ void run_forward(const Chunk& chunk, double scale, const at::Tensor& log_probs,
 }
 
 template <class T>
-void run_backward(const Chunk& chunk, double scale, double z_weight, double gradient) {
+void run_backward(const LogitChunk& chunk, double scale, double z_weight, double gradient) {
   kernels::cross_entropy_backward(kernels::CrossEntropyBackward<T>{
       write<T>(chunk.logits), read<int64_t>(chunk.targets), read<float>(chunk.log_z), chunk.count,
       chunk.logits.size(1), static_cast<float>(scale), static_cast<float>(z_weight),
@@ -96,9 +46,9 @@ class CrossEntropy : public torch::autograd::Function<CrossEntropy> {
     const int64_t rows = hidden.size(0);
     const at::Tensor log_z = at::empty({rows}, at::kFloat), log_probs = at::empty_like(log_z);
     const at::Tensor correct = at::empty({rows}, at::kBool);
-    const Rows all{hidden, table->compute(), targets, log_z};
-    const at::Tensor buffer = chunk_buffer(all);
-    for_each_chunk(all, buffer, false, [&](const Chunk& chunk) {
+    const LogitRows all{hidden, table->compute(), targets, log_z};
+    const at::Tensor buffer = logit_buffer(all);
+    for_each_logit_chunk(all, buffer, false, [&](const LogitChunk& chunk) {
       (hidden.scalar_type() == at::kFloat
            ? run_forward<float>
            : run_forward<kernels::Bf16>)(chunk, scale,
@@ -124,16 +74,16 @@ class CrossEntropy : public torch::autograd::Function<CrossEntropy> {
     const double z_weight = context->saved_data["z_weight"].toDouble();
     const double gradient = gradients[0].item<double>();
     const variable_list saved = context->get_saved_variables();
-    const Rows all{saved[0], table.compute(), saved[1], saved[2]};
+    const LogitRows all{saved[0], table.compute(), saved[1], saved[2]};
     const at::Tensor& hidden = all.hidden;
     // Used up by the first backward pass: another one over the same graph makes its own.
     const bool last_is_ready = context->saved_data.count("buffer") > 0;
     const at::Tensor buffer =
-        last_is_ready ? context->saved_data["buffer"].toTensor() : chunk_buffer(all);
+        last_is_ready ? context->saved_data["buffer"].toTensor() : logit_buffer(all);
     context->saved_data.erase("buffer");
     at::Tensor hidden_gradient;
     if (context->needs_input_grad(0)) hidden_gradient = at::empty_like(hidden);
-    for_each_chunk(all, buffer, last_is_ready, [&](const Chunk& chunk) {
+    for_each_logit_chunk(all, buffer, last_is_ready, [&](const LogitChunk& chunk) {
       (hidden.scalar_type() == at::kFloat
            ? run_backward<float>
            : run_backward<kernels::Bf16>)(chunk, scale, z_weight, gradient);

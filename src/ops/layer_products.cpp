@@ -131,6 +131,7 @@ void layer_input_gradient(const std::vector<at::Tensor>& dy, const RowOffsets& o
 
 void layer_weight_gradient(const at::Tensor& dy, const at::Tensor& x, const RowOffsets& offsets,
                            Parameter& w) {
+  if (w.frozen()) return;
   const auto [buffer, accumulate] = w.gradient_for_writing();
   const at::Tensor stack = stacked(buffer);
   check(dy, offsets, stack, 1);

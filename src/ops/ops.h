@@ -99,4 +99,26 @@ struct CrossEntropyResult {
 CrossEntropyResult cross_entropy(const at::Tensor& hidden, Parameter& table,
                                  const at::Tensor& targets, double scale, double z_weight);
 
+/// What a student learns from besides targets: the probabilities softmax(scale * hidden table^T).
+struct SoftTargets {
+  at::Tensor hidden;                 // [N, D'] of the teacher's decoder
+  const Parameter* table = nullptr;  // [V, D']
+  double scale = 1;
+  double weight = 0.25;    // of them in the loss; the targets have the rest
+  double temperature = 1;  // both sides' logits are divided by it in their part
+};
+struct DistillationResult {
+  at::Tensor loss_sum;  // scalar float32, differentiable: (1 - weight) * hard + weight *
+                        // temperature^2 * soft
+  at::Tensor hard_sum;  // no gradient: sum of -log p over positions with target > 0
+  at::Tensor
+      soft_sum;  // no gradient: over the same, cross-entropy with the teacher's probabilities
+  at::Tensor z_sum, correct;  // as above
+};
+/// As cross_entropy(), with a teacher (paper section 2.3): neither side's logits are ever in memory
+/// as a whole. No gradient goes to the teacher. Throws (TORCH_CHECK) if the sides' shapes differ.
+DistillationResult distillation_loss(const at::Tensor& hidden, Parameter& table,
+                                     const at::Tensor& targets, double scale, double z_weight,
+                                     const SoftTargets& soft);
+
 }  // namespace switchyard::ops

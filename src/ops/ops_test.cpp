@@ -498,6 +498,76 @@ TEST(CrossEntropy, ASecondBackwardPassOverTheSameGraphGivesTheSameGradients) {
   EXPECT_LE((gradients[1] - gradients[3]).abs().max().item<double>(), 1e-6);
 }
 
+// As a teacher that is another, wider model.
+struct TaughtCase {
+  TaughtCase(int64_t rows, int64_t vocab, at::ScalarType type)
+      : teacher("teacher", random_tensor({vocab, 24}, 3, wide_of(type)), {}),
+        table("table", random_tensor({vocab, 16}, 2, wide_of(type)), {}),
+        hidden(random_tensor({rows, 16}, 1, type).set_requires_grad(true)),
+        soft{random_tensor({rows, 24}, 4, type), &teacher, 0.4, 0.3, 1.7} {
+    teacher.set_compute_type(type);
+    table.set_compute_type(type);
+  }
+  static at::ScalarType wide_of(at::ScalarType type) {
+    return type == at::kDouble ? at::kDouble : at::kFloat;
+  }
+  Parameter teacher, table;
+  at::Tensor hidden;
+  ops::SoftTargets soft;
+};
+
+TEST(Distillation, GradientMatchesFiniteDifferences) {
+  TaughtCase c(5, 9, at::kDouble);
+  const at::Tensor targets = at::tensor({3, 0, 8, 1, 3}, at::kLong);
+  const double z_weight = 0.05;
+  const auto run = [&] {
+    return ops::distillation_loss(c.hidden, c.table, targets, 0.5, z_weight, c.soft);
+  };
+  const auto total = [&] {
+    const auto r = run();
+    return r.loss_sum.item<double>() + z_weight * r.z_sum.item<double>();
+  };
+  const auto result = run();
+  EXPECT_NEAR(
+      result.loss_sum.item<double>(),
+      0.7 * result.hard_sum.item<double>() + 0.3 * 1.7 * 1.7 * result.soft_sum.item<double>(),
+      1e-9);
+  result.loss_sum.backward();
+  EXPECT_FALSE(c.teacher.gradient().defined());
+  expect_gradient("hidden", c.hidden, c.hidden.grad().clone(), total);
+  expect_gradient("table", c.table.value(), c.table.gradient().clone(), total, 54);
+}
+
+TEST(Distillation, EqualsTheReference) {
+  at::manual_seed(1);  // of the targets
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    // The larger shape takes two chunks of logits.
+    const int64_t rows = type == at::kFloat ? 37 : 2050, vocab = type == at::kFloat ? 300 : 33000;
+    const at::Tensor targets = at::randint(0, vocab, {rows}, at::kLong);
+    targets.slice(0, 0, rows, 5).zero_();
+    TaughtCase c(rows, vocab, type);
+    const auto fused = ops::distillation_loss(c.hidden, c.table, targets, 0.5, 0.01, c.soft);
+    (fused.loss_sum * 0.3).backward();
+    TaughtCase d(rows, vocab, type);
+    const auto plain = reference::distillation(
+        d.hidden, as_tensor(d.table), targets, 0.5,
+        {d.soft.hidden, d.teacher.compute(), d.soft.scale, d.soft.temperature});
+    const at::Tensor loss = 0.7 * plain.hard.loss_sum + 0.3 * 1.7 * 1.7 * plain.soft_sum;
+    ((loss + 0.01 * plain.hard.z_sum) * 0.3).backward();
+    const std::pair<at::Tensor, at::Tensor> pairs[] = {
+        {fused.loss_sum.detach(), loss.detach()},  {fused.hard_sum, plain.hard.loss_sum.detach()},
+        {fused.soft_sum, plain.soft_sum.detach()}, {fused.z_sum, plain.hard.z_sum.detach()},
+        {fused.correct, plain.hard.correct},       {c.hidden.grad(), d.hidden.grad()},
+        {c.table.gradient(), d.table.gradient()}};
+    const double tolerance = type == at::kFloat ? 1e-5 : 1e-2;
+    for (size_t i = 0; i < std::size(pairs); ++i) {
+      const at::Tensor a = pairs[i].first.to(at::kDouble), b = pairs[i].second.to(at::kDouble);
+      EXPECT_LE((a - b).abs().max().item<double>(), tolerance * b.abs().max().item<double>())
+          << "result " << i << " in " << toString(type);
+    }
+  }
+}
+
 TEST(CrossEntropy, WithoutGradientsNothingIsWritten) {
   Parameter table("table", random_tensor({50, 8}, 2, at::kFloat), {});
   const at::Tensor hidden = random_tensor({4, 8}, 1, at::kFloat);

@@ -43,9 +43,13 @@ class Parameter {
   /// For ops that write the gradient in place: the float32 buffer (allocated on first use) and
   /// whether it must be accumulated into (true) or overwritten (false). Marks it as written.
   std::pair<at::Tensor, bool> gradient_for_writing();
-  /// Undefined until the first gradient, or after clear_gradient().
-  at::Tensor gradient() const { return has_gradient_ ? gradient_ : at::Tensor(); }
+  /// Undefined until the first gradient, after clear_gradient(), and of a frozen parameter.
+  at::Tensor gradient() const { return has_gradient_ && !frozen_ ? gradient_ : at::Tensor(); }
   void clear_gradient() { has_gradient_ = false; }
+  /// A frozen parameter has no gradient: no optimizer moves it, and its products are not computed
+  /// where they are costly. Gradients flow on to what lies before it.
+  void freeze() { frozen_ = true; }
+  bool frozen() const { return frozen_; }
   /// Sum of squares of the gradient, where the op that wrote it counted along; empty after any
   /// other write. Saves the gradient norm a pass over memory.
   std::optional<double> gradient_squares() const { return gradient_squares_; }
@@ -58,6 +62,7 @@ class Parameter {
   int64_t num_matrices_;
   at::Tensor value_, compute_, gradient_;
   bool has_gradient_ = false;
+  bool frozen_ = false;
   std::optional<double> gradient_squares_;
 };
 

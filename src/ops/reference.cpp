@@ -126,4 +126,17 @@ CrossEntropy cross_entropy(const at::Tensor& hidden, const at::Tensor& table,
           (logits.argmax(-1).eq(targets) & real).sum(), log_probs.detach()};
 }
 
+Distillation distillation(const at::Tensor& hidden, const at::Tensor& table,
+                          const at::Tensor& targets, double scale, const Teacher& teacher) {
+  const auto log_p = [&](const at::Tensor& h, const at::Tensor& w, double factor) {
+    const at::Tensor logits = at::mm(h, w.t()).to(wide(hidden)) * (factor / teacher.temperature);
+    return at::log_softmax(logits, -1);
+  };
+  const at::Tensor ours = log_p(hidden, table, scale);
+  const at::Tensor theirs = log_p(teacher.hidden, teacher.table, teacher.scale).exp().detach();
+  const at::Tensor rows = -(theirs * ours).sum(-1);
+  return {cross_entropy(hidden, table, targets, scale),
+          at::where(targets.gt(0), rows, at::zeros_like(rows)).sum()};
+}
+
 }  // namespace switchyard::reference

@@ -31,4 +31,15 @@ struct CrossEntropy {
 CrossEntropy cross_entropy(const at::Tensor& hidden, const at::Tensor& table,
                            const at::Tensor& targets, double scale);
 
+struct Teacher {
+  at::Tensor hidden, table;
+  double scale, temperature;
+};
+struct Distillation {
+  CrossEntropy hard;
+  at::Tensor soft_sum;
+};
+Distillation distillation(const at::Tensor& hidden, const at::Tensor& table,
+                          const at::Tensor& targets, double scale, const Teacher& teacher);
+
 }  // namespace switchyard::reference
