@@ -12,6 +12,7 @@
 #include "base/format.h"
 #include "base/hash.h"
 #include "base/progress.h"
+#include "data/streams.h"
 #include "engine_command.h"
 #include "infer/forced_loss.h"
 #include "model/model_directory.h"
@@ -36,7 +37,7 @@ struct EvalCommand {
 Recipe recipe_of(const std::string& model_directory) {
   for (const char* up : {"", "/../.."}) {
     const std::string recipe = model_directory + up + "/recipe.toml";
-    if (std::filesystem::exists(recipe)) return load_recipe(recipe);
+    if (std::filesystem::exists(recipe)) return load_run_recipe(recipe);
   }
   return {};
 }

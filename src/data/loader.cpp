@@ -5,7 +5,7 @@
 
 namespace switchyard {
 
-Loader::Loader(const TrainingStream& stream, const LoaderOptions& options)
+Loader::Loader(const SequenceStream& stream, const LoaderOptions& options)
     : stream_(stream), options_(options), step_(options.first_step) {
   options_.threads = std::max<int64_t>(1, options.threads);
   if (options_.num_rows == 0) options_.num_rows = options_.batch_sequences - options_.first_row;

@@ -8,9 +8,8 @@
 #include <vector>
 
 #include "base/threads.h"
+#include "data/sequence_stream.h"
 #include "data/skipped_batches.h"
-#include "data/streams.h"
-#include "data/token_batch.h"
 
 namespace switchyard {
 
@@ -27,7 +26,7 @@ struct LoaderOptions {
 /// next() is for one thread. The stream must outlive the loader.
 class Loader {
  public:
-  Loader(const TrainingStream& stream, const LoaderOptions& options);
+  Loader(const SequenceStream& stream, const LoaderOptions& options);
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
@@ -47,7 +46,7 @@ class Loader {
 
   void produce(uint64_t first_step, Queue& queue) const;
 
-  const TrainingStream& stream_;
+  const SequenceStream& stream_;
   LoaderOptions options_;
   uint64_t step_;
   std::vector<std::unique_ptr<Queue>> queues_;  // thread t makes steps first_step + t, + t + T, ..

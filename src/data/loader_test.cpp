@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "data/streams.h"
 #include "data/test_data.h"
 #include "tests/temporary_folder.h"
 

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/hash.h"
 #include "text/tokenizer.h"
 
 namespace switchyard {
@@ -68,7 +69,7 @@ uint64_t first_sound(const PreparedData& data, uint64_t index, uint64_t windows,
                       "copy the prepared data again or make it anew");
 }
 
-TokenBatch empty_batch(const SpanLengths& lengths, uint64_t first, int64_t count) {
+TokenBatch empty_batch(const SequenceLengths& lengths, uint64_t first, int64_t count) {
   TokenBatch batch;
   batch.input_length = lengths.inputs;
   batch.target_length = lengths.targets;
@@ -103,7 +104,7 @@ TrainingStream::TrainingStream(const DataConfig& config, uint64_t seed)
       seed_(seed),
       corrupter_(config, sources_.front().vocab_size(), seed),
       mixture_(weights_of(config.train), seed) {
-  for (const PreparedData& source : sources_) check_length(source, lengths());
+  for (const PreparedData& source : sources_) check_length(source, corrupter_.lengths());
 }
 
 uint64_t TrainingStream::damaged_pieces() const {
@@ -112,8 +113,14 @@ uint64_t TrainingStream::damaged_pieces() const {
   return pieces;
 }
 
+std::string TrainingStream::fingerprint() const {
+  std::string all;
+  for (const PreparedData& source : sources_) all += source.manifest().to_json();
+  return to_hex(hash64(all));
+}
+
 uint64_t TrainingStream::sequences_per_epoch(size_t k) const {
-  return sources_[k].num_tokens() / static_cast<uint64_t>(lengths().raw);
+  return sources_[k].num_tokens() / static_cast<uint64_t>(corrupter_.lengths().raw);
 }
 
 void TrainingStream::copy_window(size_t source, uint64_t index, int32_t* raw) const {
@@ -123,7 +130,7 @@ void TrainingStream::copy_window(size_t source, uint64_t index, int32_t* raw) co
   const uint64_t source_seed = RandomStream(seed_, kRandomShuffle, source, ~uint64_t{0}).bits64(0);
   const uint64_t shift =
       RandomStream(source_seed, kRandomShuffle, epoch, kEpochShift).below(0, data.num_tokens());
-  const auto length = static_cast<uint64_t>(lengths().raw);
+  const auto length = static_cast<uint64_t>(corrupter_.lengths().raw);
   const auto window_at = [&](uint64_t place) {
     const uint64_t window = permute_index(place % windows, windows, source_seed, epoch);
     return ring_range(data, (shift + window * length) % data.num_tokens(), length);
@@ -139,7 +146,7 @@ void TrainingStream::copy_window(size_t source, uint64_t index, int32_t* raw) co
 
 TokenBatch TrainingStream::batch(uint64_t first, int64_t count) const {
   TokenBatch batch = empty_batch(lengths(), first, count);
-  std::vector<int32_t> raw(static_cast<size_t>(lengths().raw));
+  std::vector<int32_t> raw(static_cast<size_t>(corrupter_.lengths().raw));
   for (uint64_t i = first; i < first + static_cast<uint64_t>(count); ++i) {
     const MixtureSchedule::Place place = mixture_.at(i);
     copy_window(place.source, place.index, raw.data());
@@ -153,13 +160,13 @@ EvaluationStream::EvaluationStream(const DataConfig& config, const std::string& 
     : data_(folder),
       skip_damage_(config.on_damage == "skip"),
       corrupter_(config, data_.vocab_size(), kEvaluationSeed) {
-  check_length(data_, lengths());
-  num_windows_ = data_.num_tokens() / static_cast<uint64_t>(lengths().raw);
+  check_length(data_, corrupter_.lengths());
+  num_windows_ = data_.num_tokens() / static_cast<uint64_t>(corrupter_.lengths().raw);
   num_sequences_ = max_sequences == 0 ? num_windows_ : std::min(max_sequences, num_windows_);
 }
 
 uint64_t EvaluationStream::window_of(uint64_t sequence) const {
-  const auto length = static_cast<uint64_t>(lengths().raw);
+  const auto length = static_cast<uint64_t>(corrupter_.lengths().raw);
   const auto window_at = [&](uint64_t place) {
     return permute_index(place % num_windows_, num_windows_, kEvaluationSeed, 0);
   };
@@ -172,7 +179,7 @@ uint64_t EvaluationStream::window_of(uint64_t sequence) const {
 TokenBatch EvaluationStream::batch(uint64_t first, int64_t count) const {
   const uint64_t end = std::min(num_sequences_, first + static_cast<uint64_t>(count));
   TokenBatch batch = empty_batch(lengths(), first, count);
-  const auto length = static_cast<uint64_t>(lengths().raw);
+  const auto length = static_cast<uint64_t>(corrupter_.lengths().raw);
   std::vector<int32_t> raw(length);
   for (uint64_t i = first; i < end; ++i) {
     const uint64_t window = window_of(i);

@@ -9,8 +9,8 @@
 #include "data/config.h"
 #include "data/mixture.h"
 #include "data/prepared_data.h"
+#include "data/sequence_stream.h"
 #include "data/span_corruption.h"
-#include "data/token_batch.h"
 
 namespace switchyard {
 
@@ -20,6 +20,7 @@ class SpanCorrupter {
   SpanCorrupter(const DataConfig& config, int32_t vocab_size, uint64_t seed);
 
   const SpanLengths& lengths() const { return lengths_; }
+  SequenceLengths row_lengths() const { return {lengths_.inputs, lengths_.targets}; }
 
   /// Corrupts `raw` [lengths().raw] with the mask of sequence `number` and appends one row to
   /// `batch`, EOS included.
@@ -37,22 +38,22 @@ class SpanCorrupter {
 /// another without a mark (T5's recipe). With on_damage = "skip" a sequence that lies in a damaged
 /// piece gives its place to the next sound one in the order of the epoch. All const functions are
 /// thread-safe.
-class TrainingStream {
+class TrainingStream : public SequenceStream {
  public:
   /// Opens config.train. Throws Error(kUsage) if there is none, if sources differ in tokenizer, or
   /// if one is shorter than a sequence.
   TrainingStream(const DataConfig& config, uint64_t seed);
 
   /// Sequences [first, first + count).
-  TokenBatch batch(uint64_t first, int64_t count) const;
+  TokenBatch batch(uint64_t first, int64_t count) const override;
+  SequenceLengths lengths() const override { return corrupter_.row_lengths(); }
+  std::string fingerprint() const override;
+  uint64_t damaged_pieces() const override;
 
-  const SpanLengths& lengths() const { return corrupter_.lengths(); }
   int32_t vocab_size() const { return sources_.front().vocab_size(); }
   const std::string& tokenizer_hash() const { return sources_.front().tokenizer_hash(); }
   std::string tokenizer_path() const { return sources_.front().tokenizer_path(); }
   const std::vector<PreparedData>& sources() const { return sources_; }
-  /// Pieces of the sources that turned out to be damaged so far.
-  uint64_t damaged_pieces() const;
   /// Sequences in one pass over source k.
   uint64_t sequences_per_epoch(size_t k) const;
 
@@ -69,17 +70,16 @@ class TrainingStream {
 /// Held-out sequences: always the same ones with the same masks, in the same order, whatever the
 /// training seed. The first N are spread over the whole data, so that a short evaluation is a fair
 /// sample of a long one. on_damage as in training. All const functions are thread-safe.
-class EvaluationStream {
+class EvaluationStream : public HeldOutStream {
  public:
   /// `folder`: prepared data. `max_sequences`: 0 for all. Throws Error(kUsage) if the data does not
   /// fill one sequence.
   EvaluationStream(const DataConfig& config, const std::string& folder, uint64_t max_sequences = 0);
 
-  uint64_t num_sequences() const { return num_sequences_; }
-  /// Sequences [first, first + count), fewer at the end, none beyond it.
-  TokenBatch batch(uint64_t first, int64_t count) const;
+  uint64_t num_sequences() const override { return num_sequences_; }
+  TokenBatch batch(uint64_t first, int64_t count) const override;
+  SequenceLengths lengths() const override { return corrupter_.row_lengths(); }
 
-  const SpanLengths& lengths() const { return corrupter_.lengths(); }
   int32_t vocab_size() const { return data_.vocab_size(); }
   const std::string& tokenizer_hash() const { return data_.tokenizer_hash(); }
   std::string tokenizer_path() const { return data_.tokenizer_path(); }

@@ -72,7 +72,7 @@ class StreamsTest : public ::testing::Test {
 TEST_F(StreamsTest, RowsAreFullAndHoldTheText) {
   config_.train = {{write("a", 3000), 1.0}};
   const TrainingStream stream(config_, 7);
-  EXPECT_EQ(stream.lengths(), (SpanLengths{70, 64, 14, 3}));
+  EXPECT_EQ(stream.lengths(), (SequenceLengths{64, 14}));
   const TokenBatch batch = stream.batch(5, 40);
   EXPECT_EQ(batch.num_sequences, 40);
   EXPECT_EQ(batch.first_sequence, 5);

@@ -260,7 +260,7 @@ RunData load_run(const std::string& path, size_t heat_cells) {
   RunData run;
   run.path = path;
   run.name = tail(path, 1);
-  run.recipe = load_recipe(path + "/recipe.toml");
+  run.recipe = load_run_recipe(path + "/recipe.toml");
   read_info(run);
   read_metrics_of(run, heat_cells);
   return run;

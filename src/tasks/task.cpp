@@ -1,13 +1,12 @@
 #include "tasks/task.h"
 
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/format.h"
+#include "base/toml_tables.h"
 #include "tasks/ready_tasks.h"
 #include "text/utf8.h"
 
@@ -17,22 +16,10 @@ namespace {
 constexpr int64_t kMostTokens = 1 << 20;
 
 /// The names in a table of free names become fields of the list, so that it reads and checks them.
-void take_names(const toml::table& file, const char* table,
-                std::map<std::string, std::string>& to) {
-  const toml::table* names = file[table].as_table();
-  if (!names) return;
-  for (const auto& [name, value] : *names) to[std::string(name.str())];
-}
-
 TaskConfig read_config(const std::string& text, const std::string& source) {
   TaskConfig config;
-  try {
-    const toml::table file = toml::parse(text, source);
-    take_names(file, "fields", config.fields);
-    take_names(file, "labels", config.labels);
-  } catch (const toml::parse_error&) {
-    // FieldList says what is wrong, and where.
-  }
+  for (const std::string& name : toml_table_keys(text, "fields")) config.fields[name];
+  for (const std::string& name : toml_table_keys(text, "labels")) config.labels[name];
   FieldList fields;
   config.list_fields(fields);
   fields.read_toml(text, source);

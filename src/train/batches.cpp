@@ -14,9 +14,13 @@ at::Tensor to_tensor(const std::vector<int32_t>& ids, int64_t rows, int64_t colu
 }  // namespace
 
 Batch to_batch(const TokenBatch& tokens, int64_t first_sequence) {
-  return make_batch(to_tensor(tokens.inputs, tokens.num_sequences, tokens.input_length),
-                    to_tensor(tokens.targets, tokens.num_sequences, tokens.target_length),
-                    first_sequence);
+  const int64_t rows = tokens.num_sequences;
+  const at::Tensor inputs = to_tensor(tokens.inputs, rows, tokens.input_length);
+  const at::Tensor targets = to_tensor(tokens.targets, rows, tokens.target_length);
+  if (tokens.input_segments.empty()) return make_batch(inputs, targets, first_sequence);
+  return make_packed_batch(
+      inputs, targets, to_tensor(tokens.input_segments, rows, tokens.input_length),
+      to_tensor(tokens.target_segments, rows, tokens.target_length), first_sequence);
 }
 
 }  // namespace switchyard

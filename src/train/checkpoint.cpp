@@ -33,6 +33,7 @@ json to_json(const TrainPosition& position) {
                  {"skipped_batches", position.skipped.ranges()},
                  {"data", position.data}};
   if (position.nlp) object["nlp"] = *position.nlp;
+  if (position.quality) object["quality"] = *position.quality;
   return object;
 }
 
@@ -57,6 +58,9 @@ TrainPosition position_of(const json& object, const std::string& directory) {
       position.skipped.add(begin, end);
     }
     if (object.contains("nlp")) position.nlp = object.at("nlp").get<double>();
+    // Checkpoints of earlier versions were compared by their NLP alone.
+    position.quality = position.nlp;
+    if (object.contains("quality")) position.quality = object.at("quality").get<double>();
     return position;
   } catch (const json::exception& error) {
     throw damaged_error(format("unsound state ({})", error.what()), directory + kStateFile, kHint);

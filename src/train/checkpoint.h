@@ -20,15 +20,16 @@ namespace switchyard {
 
 /// Where a run stands, besides weights and the optimizer's state.
 struct TrainPosition {
-  int64_t step = 0;           // steps made
-  int64_t next_sequence = 0;  // of the training stream: the data position
-  int64_t tokens = 0;         // input and target tokens seen
-  double seconds = 0;         // of training steps; evaluation and saving excluded
-  MetricsWindow window;       // since the last line of metrics
-  HealthState health;         // what the watch over the run remembers
-  SkippedBatches skipped;     // batches that roll backs left out
-  std::string data;           // fingerprint of the training data
-  std::optional<double> nlp;  // of an evaluation after this very step
+  int64_t step = 0;               // steps made
+  int64_t next_sequence = 0;      // of the training stream: the data position
+  int64_t tokens = 0;             // input and target tokens seen
+  double seconds = 0;             // of training steps; evaluation and saving excluded
+  MetricsWindow window;           // since the last line of metrics
+  HealthState health;             // what the watch over the run remembers
+  SkippedBatches skipped;         // batches that roll backs left out
+  std::string data;               // fingerprint of the training data
+  std::optional<double> nlp;      // of an evaluation after this very step
+  std::optional<double> quality;  // of the same by train.best_metric
 };
 
 struct CheckpointOptions {

@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kTokensAtOnce = 8192;  // about: enough for full speed, little memory
 
 // A multiple of the routing group, so that no group is cut.
-int64_t batch_size(const ModelConfig& config, const SpanLengths& lengths) {
+int64_t batch_size(const ModelConfig& config, const SequenceLengths& lengths) {
   const int64_t group = config.moe.num_experts > 0 ? routing_rules(config.moe).group_sequences : 1;
   const int64_t wanted = kTokensAtOnce / (lengths.inputs + lengths.targets);
   return std::max<int64_t>(1, wanted / group) * group;
@@ -31,7 +31,7 @@ EvaluationResult& EvaluationResult::operator+=(const EvaluationResult& other) {
   return *this;
 }
 
-EvaluationResult evaluate(const BatchEvaluation& compute, const EvaluationStream& stream,
+EvaluationResult evaluate(const BatchEvaluation& compute, const HeldOutStream& stream,
                           int64_t sequences, int64_t batch_size,
                           const std::function<void(int64_t)>& progress) {
   const auto start = std::chrono::steady_clock::now();
@@ -49,7 +49,7 @@ EvaluationResult evaluate(const BatchEvaluation& compute, const EvaluationStream
   return result;
 }
 
-EvaluationResult evaluate(EncoderDecoder& model, const EvaluationStream& stream, int64_t sequences,
+EvaluationResult evaluate(EncoderDecoder& model, const HeldOutStream& stream, int64_t sequences,
                           const std::function<void(int64_t)>& progress) {
   const c10::NoGradGuard no_grad;
   const auto compute = [&](const TokenBatch& tokens, EvaluationResult& result) {

@@ -6,7 +6,7 @@
 #include <functional>
 #include <vector>
 
-#include "data/streams.h"
+#include "data/sequence_stream.h"
 #include "model/encoder_decoder.h"
 
 namespace switchyard {
@@ -26,14 +26,14 @@ struct EvaluationResult {
 using BatchEvaluation = std::function<void(const TokenBatch&, EvaluationResult&)>;
 
 /// As below, whatever computes a batch of at most `batch_size` sequences.
-EvaluationResult evaluate(const BatchEvaluation& compute, const EvaluationStream& stream,
+EvaluationResult evaluate(const BatchEvaluation& compute, const HeldOutStream& stream,
                           int64_t sequences, int64_t batch_size,
                           const std::function<void(int64_t)>& progress = {});
 
 /// Evaluates on the first `sequences` of `stream` (fewer if it has fewer; 0: all): evaluation
 /// capacity, no dropout, no jitter. Routing groups are slices of the stream, so the result does not
 /// depend on how it is cut into batches. `progress` is told the sequences done after each batch.
-EvaluationResult evaluate(EncoderDecoder& model, const EvaluationStream& stream, int64_t sequences,
+EvaluationResult evaluate(EncoderDecoder& model, const HeldOutStream& stream, int64_t sequences,
                           const std::function<void(int64_t)>& progress = {});
 
 /// Throws Error(kUsage) unless the ids of data prepared with `vocab_size` pieces fit the model.

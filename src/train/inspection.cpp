@@ -104,7 +104,7 @@ Report inspect_model(const std::string& directory, const InspectOptions& options
 }
 
 Report inspect_run(const std::string& directory, const InspectOptions& options) {
-  const Recipe recipe = load_recipe(directory + "/recipe.toml");
+  const Recipe recipe = load_run_recipe(directory + "/recipe.toml");
   const std::vector<int64_t> steps = list_checkpoints(directory);
   Report report = {{"kind", "run"},
                    {"path", directory},

@@ -83,6 +83,7 @@ void add_routing(nlohmann::json& line, const std::vector<RoutingStats>& routing)
 void MetricsWindow::add(const StepResult& result) {
   ++steps;
   cross_entropy += result.cross_entropy;
+  soft += result.soft;
   logit_z += result.logit_z;
   correct += result.correct;
   loss += result.loss;
@@ -100,7 +101,9 @@ nlohmann::json MetricsWindow::to_json() const {
   for (const BlockNorms& block : blocks) norms.push_back(exact_of(block));
   return {{"steps", steps},
           {"skipped", skipped},
+          {"read", {sequences, input_tokens, target_tokens}},
           {"cross_entropy", pair_of(cross_entropy)},
+          {"soft", pair_of(soft)},
           {"logit_z", pair_of(logit_z)},
           {"correct", pair_of(correct)},
           {"sums", {loss, balance_loss, router_z_loss, gradient_norm, seconds, wait_seconds}},
@@ -123,6 +126,11 @@ MetricsWindow MetricsWindow::from_json(const nlohmann::json& object) {
   }
   // Checkpoints of earlier versions have none of these.
   window.skipped = object.value("skipped", int64_t{0});
+  if (object.contains("soft")) window.soft = loss_sum_of(object["soft"]);
+  const auto read = object.value("read", std::vector<int64_t>(3));
+  window.sequences = read.at(0);
+  window.input_tokens = read.at(1);
+  window.target_tokens = read.at(2);
   for (const nlohmann::json& block : object.value("blocks", nlohmann::json::array())) {
     window.blocks.push_back(block_norms_of(block));
   }
@@ -135,6 +143,7 @@ nlohmann::json MetricsWindow::metrics() const {
   nlohmann::json line = {{"nlp", -cross_entropy.mean()}, {"accuracy", correct.mean()},
                          {"loss", loss / count},         {"gradient_norm", gradient_norm / count},
                          {"logit_z", logit_z.mean()},    {"skipped_updates", skipped}};
+  if (soft.count > 0) line["soft_loss"] = soft.mean();
   if (!routing.empty()) {
     line["balance_loss"] = balance_loss / count;
     line["z_loss"] = router_z_loss / count;
@@ -155,6 +164,19 @@ nlohmann::json metrics_of(const EvaluationResult& result) {
                          {"targets", result.cross_entropy.count},
                          {"sequences", result.sequences}};
   add_routing(line, result.routing);
+  return line;
+}
+
+nlohmann::json metrics_of(const RunEvaluation& evaluation) {
+  nlohmann::json line = metrics_of(evaluation.all);
+  for (const TaskScores& task : evaluation.tasks) {
+    nlohmann::json& own = line["tasks"][task.name];
+    for (const auto& [name, value] : task.numbers) own[name] = value;
+    for (const auto& [source, result] : evaluation.by_source) {
+      if (source == task.name) own["nlp"] = result.nlp();
+    }
+  }
+  if (!evaluation.tasks.empty()) line["quality"] = evaluation.quality;
   return line;
 }
 

@@ -6,7 +6,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "train/evaluation.h"
+#include "train/evaluator.h"
 #include "train/train_step.h"
 
 namespace switchyard {
@@ -16,9 +16,10 @@ namespace switchyard {
 struct MetricsWindow {
   int64_t steps = 0;    // with an update: all sums but seconds are over these
   int64_t skipped = 0;  // whose update was left out
-  LossSum cross_entropy, logit_z, correct;
+  LossSum cross_entropy, soft, logit_z, correct;
   // Sums over steps, means in a line.
   double loss = 0, balance_loss = 0, router_z_loss = 0, gradient_norm = 0;
+  int64_t sequences = 0, input_tokens = 0, target_tokens = 0;  // of all steps, without padding
   double seconds = 0, wait_seconds = 0;  // of the steps, and of it for the loader
   std::vector<RoutingStats> routing;
   std::vector<BlockNorms> blocks;
@@ -35,5 +36,6 @@ struct MetricsWindow {
 
 /// The same of an `eval` line.
 nlohmann::json metrics_of(const EvaluationResult& result);
+nlohmann::json metrics_of(const RunEvaluation& evaluation);
 
 }  // namespace switchyard

@@ -1,5 +1,8 @@
 #include "train/recipe.h"
 
+#include <algorithm>
+#include <cctype>
+
 #include "base/error.h"
 #include "base/format.h"
 #include "base/log.h"
@@ -44,12 +47,49 @@ void warn_precision(const Recipe& recipe) {
   }
 }
 
-void check_available(const Recipe& recipe, const std::string& where) {
-  if (recipe.objective.kind != "span_corruption") {
-    throw usage_error(
-        format("objective.kind = \"{}\" is not available in this version", recipe.objective.kind),
-        where, "use \"span_corruption\"");
+bool is_name(const std::string& text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return std::isalnum(c) || c == '_' || c == '-';
+  });
+}
+
+void check_tasks(const Recipe& recipe, const std::string& where) {
+  const std::string& kind = recipe.objective.kind;
+  bool trained = false;
+  for (const auto& [name, entry] : recipe.tasks) {
+    if (!is_name(name)) {
+      throw usage_error(format("'{}' is no name for a task", name), where,
+                        "letters, digits, _ and - name tasks, and files of predictions");
+    }
+    trained |= !entry.train.empty();
+    if (!entry.validation.empty() && recipe.train.precision == "bf16") {
+      throw usage_error(
+          format("tasks.{}.validation is decoded, which precision = \"bf16\" cannot", name), where,
+          "use train.precision = \"bf16-selective\" or \"fp32\"");
+    }
   }
+  if (kind == "seq2seq" && !trained) {
+    throw usage_error("objective.kind = \"seq2seq\" without a task to train on", where,
+                      "add [tasks.NAME] with train = \"FILE\" (docs/finetuning.md)");
+  }
+  if (kind == "span_corruption" && trained) {
+    throw usage_error("objective.kind = \"span_corruption\" does not train on tasks", where,
+                      "set objective.kind to \"seq2seq\"");
+  }
+  if (trained && !recipe.data.train.empty()) {
+    throw usage_error("both data.train and tasks to train on", where, "give one of them");
+  }
+}
+
+void check_distillation(const Recipe& recipe, const std::string& where) {
+  const ObjectiveConfig& objective = recipe.objective;
+  if ((objective.kind == "distill") == !objective.teacher.empty()) return;
+  throw usage_error(format("objective.kind = \"{}\" {} objective.teacher", objective.kind,
+                           objective.teacher.empty() ? "without" : "with"),
+                    where, "a teacher belongs to objective.kind = \"distill\"");
+}
+
+void check_available(const Recipe& recipe, const std::string& where) {
   const MeshConfig& mesh = recipe.mesh;
   if (mesh.data * mesh.expert * mesh.model != 1) {
     throw usage_error(format("a mesh of {} x {} x {} ranks is not available in this version",
@@ -64,6 +104,14 @@ void ObjectiveConfig::list_fields(FieldList& f) {
   f.choice("kind", &kind, {"span_corruption", "seq2seq", "distill"}, "what the model learns");
   f.number("logit_z_loss", &logit_z_loss, 0, 1e3,
            "factor of (log Z)^2 over the vocabulary in the loss; T5: 1e-4");
+  f.text("teacher", &teacher, "distill: model directory or run whose probabilities are learned");
+  f.number("soft_weight", &soft_weight, 0, 1,
+           "distill: weight of the teacher's probabilities; the targets have the rest");
+  f.number("temperature", &temperature, 0.01, 1e3,
+           "distill: of both softmaxes in the soft part, whose loss is multiplied by its square");
+  f.choice("student_start", &student_start, {"none", "fresh", "average", "most_used"},
+           "distill: begin with the teacher's weights but for its experts, in whose place come new "
+           "weights, their mean or the most used one; none: nothing of it");
 }
 
 void OptimizerConfig::list_fields(FieldList& f) {
@@ -112,15 +160,16 @@ void TrainConfig::list_fields(FieldList& f) {
   f.integer("evaluate_every", &evaluate_every, 0, kMaxSteps,
             "steps between evaluations; 0: at the end only");
   f.integer("evaluate_sequences", &evaluate_sequences, 1, kMaxSequences,
-            "held-out sequences of an evaluation, always the same ones");
+            "held-out sequences, or examples of each task, of an evaluation, always the same ones");
   f.integer("checkpoint_every", &checkpoint_every, 0, kMaxSteps,
             "steps between checkpoints; 0: at the end only");
   f.integer("keep_checkpoints", &keep_checkpoints, 0, kMaxSteps,
             "newest checkpoints to keep; 0: all");
   f.integer("keep_every", &keep_every, 0, kMaxSteps,
             "keep also the checkpoints of every n-th step; 0: none");
-  f.integer("keep_best", &keep_best, 0, kMaxSteps,
-            "keep also that many with the best held-out NLP, of those evaluated at their step");
+  f.integer(
+      "keep_best", &keep_best, 0, kMaxSteps,
+      "keep also that many with the best train.best_metric, of those evaluated at their step");
   f.number("checkpoint_copy_share", &checkpoint_copy_share, 0, 1,
            "memory for checkpoints, as a share of one: what is copied so that the next update need "
            "not wait until it is written");
@@ -129,6 +178,24 @@ void TrainConfig::list_fields(FieldList& f) {
   f.number("max_minutes", &max_minutes, 0, 1e9,
            "save and end after this time; 0: no limit. Run again to go on");
   f.flag("tensorboard", &tensorboard, "write event files for TensorBoard");
+  f.text("start_from", &start_from,
+         "model directory or run whose weights the run begins with; empty: new ones");
+  f.text("freeze", &freeze,
+         "parameters that are not trained: router, experts, all_but_experts, embeddings or "
+         "patterns with *, with commas between them");
+  f.text(
+      "best_metric", &best_metric,
+      "what keep_best goes by, more is better: nlp, mean (of tasks' numbers) or NAME/NUMBER of a "
+      "task; empty: mean with tasks, else nlp");
+}
+
+void TaskEntry::list_fields(FieldList& f) {
+  f.text("task", &task, "name or file of the task; empty: the name of this table");
+  f.text("train", &train, "file in the task's layout to train on; empty: none");
+  f.text("validation", &validation, "file in the task's layout to decode and measure; empty: none");
+  f.number("weight", &weight, -1, 1e12, "share of the examples; -1: what the task's file says");
+  f.integer("max_examples", &max_examples, 0, int64_t{1} << 40,
+            "more examples do not count in the share; 0: what the task's file says");
 }
 
 void MeshConfig::list_fields(FieldList& f) {
@@ -145,6 +212,18 @@ void Recipe::list_fields(FieldList& fields) {
   fields.section("train", train);
   fields.section("health", health);
   fields.section("mesh", mesh);
+  struct Tasks {
+    std::map<std::string, TaskEntry>& entries;
+    void list_fields(FieldList& inner) {
+      for (auto& [name, entry] : entries) inner.section(name, entry);
+    }
+  };
+  Tasks all{tasks};
+  fields.section("tasks", all);
+}
+
+void Recipe::add_tasks_of(const Recipe& other) {
+  for (const auto& [name, entry] : other.tasks) tasks[name];
 }
 
 std::string Recipe::to_toml(bool with_help) const {
@@ -164,6 +243,8 @@ void Recipe::apply(const std::vector<std::string>& overrides) {
 void Recipe::validate(const std::string& where) const {
   model.validate(where);
   check_batches(*this, where);
+  check_tasks(*this, where);
+  check_distillation(*this, where);
   check_available(*this, where);
   warn_precision(*this);
   if (optimizer.decay_steps > 0 && optimizer.decay_steps <= optimizer.warmup_steps) {
@@ -171,16 +252,6 @@ void Recipe::validate(const std::string& where) const {
                              optimizer.decay_steps, optimizer.warmup_steps),
                       where, "give a later step, or 0 for train.steps");
   }
-}
-
-Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides) {
-  Recipe recipe;
-  FieldList fields;
-  recipe.list_fields(fields);
-  if (!path.empty()) fields.read_toml_file(path);
-  set_all(fields, overrides);
-  recipe.validate(path.empty() ? "recipe" : path);
-  return recipe;
 }
 
 }  // namespace switchyard

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,11 @@ namespace switchyard {
 struct ObjectiveConfig {
   std::string kind = "span_corruption";  // or "seq2seq", "distill"
   double logit_z_loss = 0.0;             // factor of the vocabulary's (log Z)^2
+  // distill
+  std::string teacher;                 // model directory or run
+  double soft_weight = 0.25;           // of the teacher's probabilities; the rest is the targets'
+  double temperature = 1.0;            // of both sides' softmax in the soft part
+  std::string student_start = "none";  // what of the teacher's weights the student begins with
 
   void list_fields(FieldList& fields);
 };
@@ -67,11 +73,25 @@ struct TrainConfig {
   double checkpoint_shard_gb = 5.0;    // 10^9 bytes of a file of weights or optimizer state
   double max_minutes = 0.0;            // of this process; 0: no limit. Saves, then ends well
   bool tensorboard = true;
+  std::string start_from;   // model directory or run whose weights the run begins with
+  std::string freeze;       // parameters that stay as they are (train/freezing.h)
+  std::string best_metric;  // what "best" means to keep_best; empty: see docs/finetuning.md
 
   void list_fields(FieldList& fields);
   int64_t micro_batch() const {
     return micro_batch_sequences > 0 ? micro_batch_sequences : batch_sequences;
   }
+};
+
+/// A task to fine-tune or to be evaluated on, [tasks.NAME] of a recipe.
+struct TaskEntry {
+  std::string task;          // name or file of the task; empty: NAME
+  std::string train;         // file in the task's layout; empty: only evaluated
+  std::string validation;    // the same; empty: only trained on
+  double weight = -1;        // share in the mixture; -1: what the task's file says
+  int64_t max_examples = 0;  // more do not count in the share; 0: what the task's file says
+
+  void list_fields(FieldList& fields);
 };
 
 /// Ranks along each axis of the mesh.
@@ -91,7 +111,9 @@ struct Recipe {
   TrainConfig train;
   HealthConfig health;
   MeshConfig mesh;
+  std::map<std::string, TaskEntry> tasks;
 
+  /// All keys; of [tasks] those of the entries that are there.
   void list_fields(FieldList& fields);
   /// Applies "section.key=value" in order, then validates. Throws Error(kUsage).
   void apply(const std::vector<std::string>& overrides);
@@ -100,10 +122,19 @@ struct Recipe {
   /// Checks what single ranges cannot: sizes that must divide one another, parts not there yet.
   /// `where` names the recipe in errors. Throws Error(kUsage).
   void validate(const std::string& where) const;
+  /// Makes entries of tasks that another recipe has, so that both list the same fields.
+  void add_tasks_of(const Recipe& other);
 };
 
 /// Reads the recipe at `path` ("": defaults), applies `overrides` ("section.key=value") in order
-/// and validates the result. Throws Error(kUsage) naming file, line, key and the nearest known key.
+/// and validates the result. What neither says is as the fields' defaults, except
+///  * [model] with train.start_from: as that model, and what decides shapes must be;
+///  * [model] with objective.teacher: a dense model of the teacher's shape;
+///  * [optimizer] of seq2seq: T5's for fine-tuning, a constant rate of 0.001.
+/// Throws Error(kUsage) naming file, line, key and the nearest known key.
 Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides = {});
+
+/// Reads the complete recipe of a run, whose models need not be there any more. Throws the same.
+Recipe load_run_recipe(const std::string& path);
 
 }  // namespace switchyard

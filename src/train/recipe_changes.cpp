@@ -7,13 +7,23 @@
 namespace switchyard {
 namespace {
 
-constexpr std::string_view kFreeKeys[] = {
-    "data.validation",        "data.loader_threads",         "train.steps",
-    "train.log_every",        "train.evaluate_every",        "train.evaluate_sequences",
-    "train.checkpoint_every", "train.keep_checkpoints",      "train.keep_every",
-    "train.keep_best",        "train.checkpoint_copy_share", "train.checkpoint_shard_gb",
-    "train.max_minutes",      "train.tensorboard",           "train.micro_batch_sequences",
-    "train.recompute"};
+constexpr std::string_view kFreeKeys[] = {"data.validation",
+                                          "data.loader_threads",
+                                          "train.steps",
+                                          "train.log_every",
+                                          "train.evaluate_every",
+                                          "train.evaluate_sequences",
+                                          "train.checkpoint_every",
+                                          "train.keep_checkpoints",
+                                          "train.keep_every",
+                                          "train.keep_best",
+                                          "train.checkpoint_copy_share",
+                                          "train.checkpoint_shard_gb",
+                                          "train.max_minutes",
+                                          "train.tensorboard",
+                                          "train.micro_batch_sequences",
+                                          "train.recompute",
+                                          "train.best_metric"};
 
 constexpr std::string_view kTrainingKeys[] = {"optimizer.learning_rate",
                                               "optimizer.schedule",
@@ -45,12 +55,15 @@ bool holds(const std::string_view (&keys)[kCount], std::string_view key) {
 }  // namespace
 
 KeyChange change_of_key(const std::string& key) {
-  if (holds(kFreeKeys, key)) return KeyChange::kFree;
+  const bool held_out_task = key.starts_with("tasks.") && key.ends_with(".validation");
+  if (holds(kFreeKeys, key) || held_out_task) return KeyChange::kFree;
   return holds(kTrainingKeys, key) ? KeyChange::kTraining : KeyChange::kNever;
 }
 
 std::vector<RecipeDifference> recipe_differences(const Recipe& ours, const Recipe& theirs) {
   Recipe a = ours, b = theirs;
+  a.add_tasks_of(theirs);
+  b.add_tasks_of(ours);
   FieldList fields_a, fields_b;
   a.list_fields(fields_a);
   b.list_fields(fields_b);

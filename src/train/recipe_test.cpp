@@ -95,7 +95,6 @@ TEST_F(RecipeFile, SizesMustDivide) {
 }
 
 TEST_F(RecipeFile, PartsNotThereYetAreRefused) {
-  EXPECT_THAT(failure("[objective]\nkind = \"distill\"\n"), HasSubstr("not available"));
   EXPECT_THAT(failure("[mesh]\nexpert = 2\n"), HasSubstr("mesh"));
 }
 

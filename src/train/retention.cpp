@@ -7,9 +7,9 @@ namespace switchyard {
 namespace {
 
 std::set<int64_t> best_steps(std::vector<CheckpointFacts> all, int64_t count) {
-  std::erase_if(all, [](const CheckpointFacts& facts) { return !facts.nlp; });
+  std::erase_if(all, [](const CheckpointFacts& facts) { return !facts.quality; });
   std::stable_sort(all.begin(), all.end(), [](const CheckpointFacts& a, const CheckpointFacts& b) {
-    return *a.nlp > *b.nlp;
+    return *a.quality > *b.quality;
   });
   std::set<int64_t> steps;
   for (const CheckpointFacts& facts : all) {

@@ -53,9 +53,9 @@ bool is_as_good_as_empty(const std::string& path) {
 }
 
 // What an evaluation at the checkpoint's step found; nothing if there was none, or it is damaged.
-std::optional<double> nlp_of(const std::string& checkpoint) {
+std::optional<double> quality_of(const std::string& checkpoint) {
   try {
-    return read_position(checkpoint).nlp;
+    return read_position(checkpoint).quality;
   } catch (const Error&) {
     return std::nullopt;
   }
@@ -162,7 +162,7 @@ void RunDirectory::lock() {
 
 void RunDirectory::check_same_run(const Recipe& recipe) {
   if (!fs::exists(path_ + kRecipe)) return;
-  const Recipe as_run = load_recipe(path_ + kRecipe);
+  const Recipe as_run = load_run_recipe(path_ + kRecipe);
   changes_ = recipe_differences(recipe, as_run);
   const auto differences = run_differences(recipe, as_run);
   if (differences.empty()) return;
@@ -185,7 +185,7 @@ std::vector<int64_t> RunDirectory::checkpoints() const { return list_checkpoints
 void RunDirectory::remove_old_checkpoints(const RetentionPolicy& policy) const {
   std::vector<CheckpointFacts> all;
   for (const int64_t step : checkpoints()) {
-    all.push_back({step, policy.best > 0 ? nlp_of(checkpoint_path(step)) : std::nullopt});
+    all.push_back({step, policy.best > 0 ? quality_of(checkpoint_path(step)) : std::nullopt});
   }
   for (const int64_t step : superfluous_checkpoints(all, policy)) {
     // Renamed first: a checkpoint half removed must not look like one.

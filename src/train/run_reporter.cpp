@@ -20,11 +20,25 @@ std::string describe(const Throughput& throughput) {
                 100 * throughput.gemm_share);
 }
 
+std::string describe(const Scores& numbers) {
+  std::vector<std::string> parts;
+  for (const auto& [name, value] : numbers) parts.push_back(format("{} {:.2f}", name, value));
+  return format("{}", fmt::join(parts, "  "));
+}
+
 // The numbers of one line of metrics as `kind/name`, those of a router as `kind/router/name/layer`.
 void write_events(TensorBoardWriter& writer, const std::string& kind, int64_t step,
                   const nlohmann::json& values) {
   for (const auto& [key, value] : values.items()) {
     if (value.is_number()) writer.scalar(kind + "/" + key, step, value.get<double>());
+  }
+  const nlohmann::json tasks = values.value("tasks", nlohmann::json::object());
+  for (const auto& [task, numbers] : tasks.items()) {
+    for (const auto& [key, value] : numbers.items()) {
+      if (value.is_number()) {
+        writer.scalar(format("{}/task/{}/{}", kind, task, key), step, value.get<double>());
+      }
+    }
   }
   for (const nlohmann::json& block : values.value("blocks", nlohmann::json::array())) {
     const std::string name = block["block"].get<std::string>();
@@ -89,12 +103,17 @@ void RunReporter::train(const TrainPosition& position, double learning_rate,
            format_duration(seconds_left(position)));
 }
 
-void RunReporter::evaluation(const TrainPosition& position, const EvaluationResult& result) {
-  write(position, "eval", metrics_of(result));
+void RunReporter::evaluation(const TrainPosition& position, const RunEvaluation& evaluation) {
+  const EvaluationResult& result = evaluation.all;
+  write(position, "eval", metrics_of(evaluation));
   line_.clear();
   log_info("step {}/{}  held-out NLP {:.4f}  accuracy {:.2f} %  ({} sequences in {})",
            position.step, total_steps_, result.nlp(), 100 * result.accuracy(), result.sequences,
            format_duration(result.seconds));
+  for (const TaskScores& task : evaluation.tasks) {
+    log_info("step {}/{}  {}  {}  ({} answers in {})", position.step, total_steps_, task.name,
+             describe(task.numbers), task.examples, format_duration(task.seconds));
+  }
 }
 
 void RunReporter::event(const TrainPosition& position, const std::string& name,

@@ -9,7 +9,7 @@
 
 #include "base/progress.h"
 #include "train/checkpoint.h"
-#include "train/evaluation.h"
+#include "train/evaluator.h"
 #include "train/metrics_log.h"
 #include "train/recipe.h"
 #include "train/run_directory.h"
@@ -31,7 +31,7 @@ class RunReporter {
   /// A `train` line for the steps of position.window.
   void train(const TrainPosition& position, double learning_rate, const Throughput& throughput);
   /// An `eval` line.
-  void evaluation(const TrainPosition& position, const EvaluationResult& result);
+  void evaluation(const TrainPosition& position, const RunEvaluation& evaluation);
   /// An `event` line: "started", "continued", "stopped", ..., with what else is to be said of it.
   void event(const TrainPosition& position, const std::string& name,
              nlohmann::json values = nlohmann::json::object());

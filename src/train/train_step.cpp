@@ -7,6 +7,7 @@
 #include "base/format.h"
 #include "base/profile.h"
 #include "train/schedule.h"
+#include "train/teacher.h"
 
 namespace switchyard {
 namespace {
@@ -36,6 +37,7 @@ void backward(const at::Tensor& loss) {
 // Adds what a micro-batch, `share` of the sequences, brought.
 void accumulate(StepResult& result, const ModelOutput& output, double share) {
   result.cross_entropy += output.cross_entropy;
+  result.soft += output.soft;
   result.logit_z += output.logit_z;
   result.correct += output.correct;
   result.balance_loss += share * output.balance_loss;
@@ -51,13 +53,18 @@ Batch slice_batch(const Batch& batch, int64_t begin, int64_t end) {
           rows(batch.decoder_segments, begin, end), batch.first_sequence + begin};
 }
 
-double total_loss(const StepResult& result, double logit_z_loss) {
-  return result.cross_entropy.mean() + logit_z_loss * result.logit_z.mean() + result.balance_loss +
+double total_loss(const StepResult& result, const ObjectiveConfig& objective) {
+  double loss = result.cross_entropy.mean();
+  if (result.soft.count > 0) {
+    const double factor = objective.temperature * objective.temperature;
+    loss = (1 - objective.soft_weight) * loss + objective.soft_weight * factor * result.soft.mean();
+  }
+  return loss + objective.logit_z_loss * result.logit_z.mean() + result.balance_loss +
          result.router_z_loss;
 }
 
 StepResult compute_gradients(EncoderDecoder& model, const Batch& batch, const Recipe& recipe,
-                             int64_t step) {
+                             int64_t step, Teacher* teacher) {
   ForwardOptions options;
   options.training = true;
   options.seed = static_cast<uint64_t>(recipe.train.seed);
@@ -72,12 +79,18 @@ StepResult compute_gradients(EncoderDecoder& model, const Batch& batch, const Re
   for (int64_t begin = 0; begin < num_sequences; begin += recipe.train.micro_batch()) {
     const int64_t end = std::min(begin + recipe.train.micro_batch(), num_sequences);
     const double share = static_cast<double>(end - begin) / static_cast<double>(num_sequences);
-    const ModelOutput output = forward(model, slice_batch(batch, begin, end), options);
+    const Batch part = slice_batch(batch, begin, end);
+    ops::SoftTargets soft;
+    if (teacher) {
+      soft = teacher->soft_targets(part, recipe.objective);
+      options.soft_targets = &soft;
+    }
+    const ModelOutput output = forward(model, part, options);
     backward(output.loss_sum / num_targets + output.auxiliary * share);
     accumulate(result, output, share);
   }
 
-  result.loss = total_loss(result, options.logit_z_loss);
+  result.loss = total_loss(result, recipe.objective);
   result.gradient_squares = gradient_squares(model.parameters());
   result.gradient_norm = gradient_norm(result.gradient_squares);
   return result;

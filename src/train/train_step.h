@@ -12,9 +12,12 @@
 
 namespace switchyard {
 
+class Teacher;
+
 /// What a step did. Sums are over the whole global batch.
 struct StepResult {
   LossSum cross_entropy;     // nats over real targets; NLP = -mean()
+  LossSum soft;              // the same with a teacher's probabilities; empty without one
   LossSum logit_z;           // (log Z)^2 over real targets
   LossSum correct;           // targets predicted by argmax
   double balance_loss = 0;   // with its factor, summed over layers
@@ -30,15 +33,15 @@ struct StepResult {
 /// Rows [begin, end) of a batch, sharing its memory.
 Batch slice_batch(const Batch& batch, int64_t begin, int64_t end);
 
-/// The loss that training minimizes: mean cross-entropy, plus the logit z-loss, plus the routers'
-/// losses (already times their factors).
-double total_loss(const StepResult& result, double logit_z_loss);
+/// The loss that training minimizes: mean cross-entropy (with a teacher mixed with the soft one),
+/// plus the logit z-loss, plus the routers' losses (already times their factors).
+double total_loss(const StepResult& result, const ObjectiveConfig& objective);
 
 /// The first half of step `step` (1 = the first) on `batch`, which starts the global batch:
-/// everything but the update. Gradients are left in the parameters until the next step. Any split
-/// into micro-batches gives the same gradient.
+/// everything but the update. `teacher`: of objective "distill". Gradients are left in the
+/// parameters until the next step. Any split into micro-batches gives the same gradient.
 StepResult compute_gradients(EncoderDecoder& model, const Batch& batch, const Recipe& recipe,
-                             int64_t step);
+                             int64_t step, Teacher* teacher = nullptr);
 
 /// The second half: one update from the gradients, and the parts of `result` that tell of it.
 void apply_update(EncoderDecoder& model, Optimizer& optimizer, const Recipe& recipe, int64_t step,

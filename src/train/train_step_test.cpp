@@ -76,7 +76,9 @@ TEST(TrainStep, LossComposition) {
   result.balance_loss = 3.0 / 2;
   result.router_z_loss = 7.0 / 2;
   EXPECT_DOUBLE_EQ(result.cross_entropy.mean(), 44.5);
-  EXPECT_DOUBLE_EQ(total_loss(result, 1e-3), 100.0 / 2);
+  ObjectiveConfig objective;
+  objective.logit_z_loss = 1e-3;
+  EXPECT_DOUBLE_EQ(total_loss(result, objective), 100.0 / 2);
 }
 
 // F13: targets [[1,2,3,4,0],[5,6,0,0,0]] hold 6 real tokens.

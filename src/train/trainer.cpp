@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <vector>
 
@@ -9,59 +10,39 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/format.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/stop_signal.h"
 #include "base/threads.h"
 #include "data/loader.h"
-#include "data/streams.h"
 #include "model/counts.h"
+#include "model/model_directory.h"
 #include "train/batches.h"
 #include "train/checkpoint_writer.h"
+#include "train/evaluator.h"
+#include "train/freezing.h"
 #include "train/gemm_rate.h"
 #include "train/health/culprit.h"
 #include "train/health/health_monitor.h"
 #include "train/health/roll_backs.h"
 #include "train/run_directory.h"
 #include "train/run_reporter.h"
+#include "train/teacher.h"
 #include "train/time_limit.h"
 #include "train/train_step.h"
+#include "train/training_data.h"
 
 namespace switchyard {
 namespace {
 
-// Of what the training data holds: a run must not go on with other data under the same name.
-std::string fingerprint(const TrainingStream& stream) {
-  std::string all;
-  for (const PreparedData& source : stream.sources()) all += source.manifest().to_json();
-  return to_hex(hash64(all));
+CheckpointOptions checkpoint_options(const TrainConfig& config, const TrainingData& data) {
+  return {static_cast<uint64_t>(config.checkpoint_shard_gb * 1e9), data.tokenizer_path};
 }
 
-using EvaluationStreams = std::vector<std::unique_ptr<EvaluationStream>>;
-
-EvaluationStreams open_validation(const Recipe& recipe, const TrainingStream& training) {
-  EvaluationStreams streams;
-  for (const auto& [path, weight] : recipe.data.validation) {
-    streams.push_back(std::make_unique<EvaluationStream>(
-        recipe.data, path, static_cast<uint64_t>(recipe.train.evaluate_sequences)));
-    if (streams.back()->tokenizer_hash() != training.tokenizer_hash()) {
-      throw usage_error("held-out data was prepared with another tokenizer than data.train", path,
-                        "prepare both with the same spiece.model");
-    }
-  }
-  if (streams.empty()) log_warning("data.validation is empty: the run will not be evaluated");
-  return streams;
-}
-
-TrainingStream open_training(const Recipe& recipe) {
-  TrainingStream stream(recipe.data, static_cast<uint64_t>(recipe.train.seed));
-  check_vocabulary(recipe.model, stream.vocab_size(), "data.train");
-  return stream;
-}
-
-CheckpointOptions checkpoint_options(const TrainConfig& config, const TrainingStream& stream) {
-  return {static_cast<uint64_t>(config.checkpoint_shard_gb * 1e9), stream.tokenizer_path()};
+std::unique_ptr<Teacher> open_teacher(const Recipe& recipe) {
+  if (recipe.objective.teacher.empty()) return nullptr;
+  return std::make_unique<Teacher>(recipe.objective.teacher,
+                                   parse_precision(recipe.train.precision), recipe.model);
 }
 
 // Weights and two moments, to a slow disk: until the first checkpoint has been timed.
@@ -78,12 +59,13 @@ class Trainer {
       : recipe_(recipe),
         options_(options),
         time_limit_(recipe.train.max_minutes, guessed_save_seconds(recipe)),
-        stream_(open_training(recipe)),
-        validation_(open_validation(recipe, stream_)),
+        data_(open_training_data(recipe)),
+        evaluator_(recipe, data_),
         run_(options.run_directory, recipe),
         model_(recipe.model, parse_precision(recipe.train.precision)),
+        teacher_(open_teacher(recipe)),
         optimizer_(make_optimizer(recipe.optimizer, model_.parameters())),
-        saver_(model_, *optimizer_, checkpoint_options(recipe.train, stream_),
+        saver_(model_, *optimizer_, checkpoint_options(recipe.train, data_),
                recipe.train.checkpoint_copy_share),
         health_(recipe.health) {}
 
@@ -91,6 +73,7 @@ class Trainer {
 
  private:
   void start();
+  void start_weights();
   void log_changes() const;
   bool restore();
   void open_loader();
@@ -111,10 +94,11 @@ class Trainer {
   Recipe recipe_;
   TrainOptions options_;
   TimeLimit time_limit_;
-  TrainingStream stream_;
-  EvaluationStreams validation_;
+  TrainingData data_;
+  Evaluator evaluator_;
   RunDirectory run_;
   EncoderDecoder model_;
+  std::unique_ptr<Teacher> teacher_;  // of objective "distill"
   std::unique_ptr<Optimizer> optimizer_;
   CheckpointWriter saver_;
   std::unique_ptr<RunReporter> reporter_;
@@ -174,16 +158,30 @@ void Trainer::log_changes() const {
   }
 }
 
+// Random ones, those of another model, or what a student takes from its teacher.
+void Trainer::start_weights() {
+  model_.parameters().initialize(static_cast<uint64_t>(recipe_.train.seed));
+  if (!recipe_.train.start_from.empty()) {
+    load_weights(find_model_directory(recipe_.train.start_from), model_);
+  }
+  const std::string& from_teacher = recipe_.objective.student_start;
+  if (teacher_ && from_teacher != "none") {
+    const TokenBatch sample = data_.training->batch(0, recipe_.train.micro_batch());
+    teacher_->start_student(from_teacher, to_batch(sample, 0), model_);
+  }
+}
+
 // New weights, or those of a checkpoint.
 void Trainer::start() {
   roll_backs_ = read_roll_backs(run_.path());
+  freeze_parameters(recipe_.train.freeze, model_.parameters());
   if (!restore()) {
-    model_.parameters().initialize(static_cast<uint64_t>(recipe_.train.seed));
-    position_.data = fingerprint(stream_);
+    start_weights();
+    position_.data = data_.training->fingerprint();
   } else {
-    if (position_.data != fingerprint(stream_)) {
-      throw usage_error("data.train is not the data that this run was trained on", run_.path(),
-                        "prepare it again as it was, or give another --run-dir");
+    if (position_.data != data_.training->fingerprint()) {
+      throw usage_error("the training data is not what this run was trained on", run_.path(),
+                        "make it again as it was, or give another --run-dir");
     }
     saved_step_ = position_.step;
     remove_old_checkpoints();  // a process may have been killed before it did
@@ -199,9 +197,11 @@ void Trainer::start() {
       "{} parameters, {} experts, {:.2f} GFLOP forward per sequence; {} sequences of {} + {} "
       "tokens per step; GEMM rate {:.3f} TFLOP/s on {} threads",
       format_count(model_.parameters().numel()), recipe_.model.moe.num_experts,
-      forward_flops(recipe_.model, stream_.lengths().inputs, stream_.lengths().targets) * 1e-9,
-      recipe_.train.batch_sequences, stream_.lengths().inputs, stream_.lengths().targets,
-      gemm_rate_ * 1e-12, options_.threads);
+      forward_flops(recipe_.model, data_.training->lengths().inputs,
+                    data_.training->lengths().targets) *
+          1e-9,
+      recipe_.train.batch_sequences, data_.training->lengths().inputs,
+      data_.training->lengths().targets, gemm_rate_ * 1e-12, options_.threads);
   reporter_->event(position_, position_.step == 0 ? "started" : "continued");
   if (position_.step > 0) log_info("continuing from step {}", position_.step);
 }
@@ -236,7 +236,7 @@ void Trainer::open_loader() {
   loading.skipped = position_.skipped;
   loading.threads = recipe_.data.loader_threads;
   loader_.reset();
-  loader_ = std::make_unique<Loader>(stream_, loading);
+  loader_ = std::make_unique<Loader>(*data_.training, loading);
 }
 
 void Trainer::loop() {
@@ -264,7 +264,7 @@ bool Trainer::step() {
   }
   const TokenBatch tokens = loader_->next();
   position_.window.wait_seconds += seconds_since(start);
-  StepResult result = compute_gradients(model_, to_batch(tokens, 0), recipe_, step);
+  StepResult result = compute_gradients(model_, to_batch(tokens, 0), recipe_, step, teacher_.get());
   const Verdict verdict =
       health_.judge(step, result, model_.parameters(), step_seconds_, position_.health);
   weights_finite_ = verdict.weights_finite;
@@ -284,8 +284,12 @@ bool Trainer::step() {
   if (update) learning_rate_ = result.learning_rate;
   position_.step = step;
   position_.nlp.reset();
+  position_.quality.reset();
   position_.next_sequence = tokens.first_sequence + tokens.num_sequences;
-  position_.tokens += tokens.num_sequences * (tokens.input_length + tokens.target_length);
+  position_.tokens += tokens.input_tokens() + tokens.target_tokens();
+  position_.window.sequences += tokens.num_sequences;
+  position_.window.input_tokens += tokens.input_tokens();
+  position_.window.target_tokens += tokens.target_tokens();
   position_.seconds += step_seconds_;
   if (update) {
     position_.window.add(result);
@@ -360,17 +364,19 @@ void Trainer::roll_back(const Verdict& verdict) {
 
 void Trainer::log() {
   const MetricsWindow& window = position_.window;
-  const SpanLengths& lengths = stream_.lengths();
-  const auto sequences =
-      static_cast<double>((window.steps + window.skipped) * recipe_.train.batch_sequences);
+  const auto sequences = static_cast<double>(window.sequences);
+  const auto mean = [&](int64_t tokens) {
+    return std::lround(static_cast<double>(tokens) / std::max(sequences, 1.0));
+  };
   Throughput throughput;
   throughput.tokens_per_second =
-      sequences * static_cast<double>(lengths.inputs + lengths.targets) / window.seconds;
-  throughput.gemm_share = training_flops(recipe_.model, lengths.inputs, lengths.targets, sequences,
-                                         dropped_flops(recipe_.model, window.routing)) /
-                          window.seconds / gemm_rate_;
+      static_cast<double>(window.input_tokens + window.target_tokens) / window.seconds;
+  throughput.gemm_share =
+      training_flops(recipe_.model, mean(window.input_tokens), mean(window.target_tokens),
+                     sequences, dropped_flops(recipe_.model, window.routing)) /
+      window.seconds / gemm_rate_;
   reporter_->train(position_, learning_rate_, throughput);
-  if (const uint64_t damaged = stream_.damaged_pieces(); damaged > damaged_pieces_) {
+  if (const uint64_t damaged = data_.training->damaged_pieces(); damaged > damaged_pieces_) {
     damaged_pieces_ = damaged;
     reporter_->event(position_, "damaged data", {{"damaged_pieces", damaged}});
   }
@@ -380,18 +386,17 @@ void Trainer::log() {
 }
 
 void Trainer::evaluate_now() {
-  if (validation_.empty() || evaluated_step_ == position_.step) return;
+  if (!evaluator_.has_work() || evaluated_step_ == position_.step) return;
   const Clock::time_point start = Clock::now();
-  EvaluationResult all;
-  for (const auto& stream : validation_) {
-    all += evaluate(model_, *stream, recipe_.train.evaluate_sequences, [&](int64_t done) {
-      reporter_->show(format("step {}  evaluating  {} sequences", position_.step, done));
-    });
-  }
+  const RunEvaluation result = evaluator_.evaluate(model_, [&](const std::string& what) {
+    reporter_->show(format("step {}  {}", position_.step, what));
+  });
   evaluated_step_ = position_.step;
-  nlp_ = position_.nlp = all.nlp();
+  nlp_ = position_.nlp = result.all.nlp();
+  position_.quality = result.quality;
+  write_predictions(run_.path(), position_.step, data_, result);
   time_limit_.add_evaluation(seconds_since(start));
-  reporter_->evaluation(position_, all);
+  reporter_->evaluation(position_, result);
 }
 
 void Trainer::save() {
@@ -424,7 +429,7 @@ bool Trainer::time_is_up() {
 }
 
 void Trainer::write_run_json() const {
-  const SpanLengths& lengths = stream_.lengths();
+  const SequenceLengths lengths = data_.training->lengths();
   const nlohmann::ordered_json run = {
       {"version", options_.version},
       {"time", utc_time()},
@@ -440,9 +445,9 @@ void Trainer::write_run_json() const {
         {"cores", available_cores()},
         {"memory", available_memory()}}},
       {"data",
-       {{"tokenizer", stream_.tokenizer_hash()},
-        {"vocab_size", stream_.vocab_size()},
-        {"fingerprint", fingerprint(stream_)}}}};
+       {{"tokenizer", data_.tokenizer_hash},
+        {"vocab_size", data_.vocab_size},
+        {"fingerprint", data_.training->fingerprint()}}}};
   write_file(run_.path() + "/run.json", run.dump(2) + "\n");
 }
 

@@ -1,0 +1,51 @@
+// Evaluates a run's model on all that its recipe holds out: NLP of sequences, answers to tasks.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/encoder_decoder.h"
+#include "train/evaluation.h"
+#include "train/task_evaluation.h"
+#include "train/training_data.h"
+
+namespace switchyard {
+
+struct RunEvaluation {
+  EvaluationResult all;                                             // over what is held out
+  std::vector<std::pair<std::string, EvaluationResult>> by_source;  // in the recipe's order
+  std::vector<TaskScores> tasks;
+  double quality = 0;  // what train.best_metric names; more is better
+
+  double seconds() const;
+};
+
+class Evaluator {
+ public:
+  /// `data` must outlive it. Throws Error(kUsage) if train.best_metric names nothing that is
+  /// measured.
+  Evaluator(const Recipe& recipe, const TrainingData& data);
+
+  bool has_work() const { return !data_.held_out.empty(); }
+  /// `show` is told what is being done. Tasks need a model on the CPU whose router chooses token by
+  /// token (infer/engine/expert_choice.h); throws Error(kUsage) otherwise.
+  RunEvaluation evaluate(EncoderDecoder& model,
+                         const std::function<void(const std::string&)>& show) const;
+
+ private:
+  double quality(const RunEvaluation& evaluation) const;
+
+  const TrainingData& data_;
+  std::string best_metric_;
+  std::optional<Tokenizer> tokenizer_;  // if answers are decoded
+};
+
+/// Writes what was answered to each task, RUN/predictions/step-00000100/NAME.jsonl.
+void write_predictions(const std::string& run_directory, int64_t step, const TrainingData& data,
+                       const RunEvaluation& evaluation);
+
+}  // namespace switchyard
