@@ -16,6 +16,7 @@
 #include "engine_command.h"
 #include "infer/forced_loss.h"
 #include "model/model_directory.h"
+#include "task_eval.h"
 #include "train/evaluation.h"
 #include "train/process_setup.h"
 #include "train/run_directory.h"
@@ -30,6 +31,7 @@ struct EvalCommand {
   bool engine = false;
   int64_t sequences = 0;
   int64_t input_length = 0;
+  TaskEvaluationCommand task;
   bool json = false;
 };
 
@@ -98,9 +100,38 @@ class EvaluatedModel {
   std::optional<InferenceModel> engine_;
 };
 
+void check(const EvalCommand& command) {
+  if (command.task.task.empty() != command.task.input.empty()) {
+    throw usage_error("--task and --input belong together", "command line",
+                      "give a task and a file of it");
+  }
+  if (command.data.empty() && command.task.task.empty()) {
+    throw usage_error("nothing to evaluate on", "command line",
+                      "give --data DIR, or --task NAME and --input FILE");
+  }
+}
+
+void run_task(const EvalCommand& command, const std::string& directory, const Recipe& recipe) {
+  TaskEvaluationCommand task = command.task;
+  task.json = command.json;
+  task.input_length = command.input_length;
+  // As the run that trained on tasks read them.
+  if (task.input_length == 0 && !recipe.tasks.empty()) {
+    task.input_length = recipe.data.input_length;
+  }
+  const std::string& given = command.precision;
+  evaluate_task(task, directory, parse_precision(given.empty() ? recipe.train.precision : given));
+}
+
 void run(const EvalCommand& command, int threads) {
+  check(command);
   const std::string directory = find_model_directory(command.model);
   const Recipe recipe = recipe_of(directory);
+  if (!command.task.task.empty()) {
+    prepare_process(threads);
+    run_task(command, directory, recipe);
+    if (command.data.empty()) return;
+  }
   DataConfig config = recipe.data;
   if (command.input_length > 0) config.input_length = command.input_length;
   prepare_process(threads);
@@ -144,14 +175,26 @@ void run(const EvalCommand& command, int threads) {
 
 void add_eval_command(CLI::App& app, const GlobalOptions& global) {
   CLI::App* command = app.add_subcommand(
-      "eval", "Held-out quality: negative log perplexity (NLP) and accuracy of a model");
+      "eval", "Held-out quality: negative log perplexity (NLP) and accuracy, or metrics of a task");
   auto state = std::make_shared<EvalCommand>();
   command->add_option("--model", state->model, "Model directory, or a run: its newest checkpoint")
       ->required()
       ->option_text("DIR");
   command->add_option("--data", state->data, "Prepared data, as DIR/validation")
-      ->required()
       ->option_text("DIR...");
+  command
+      ->add_option("--task", state->task.task,
+                   "Task to decode answers to: a name or a .toml file (docs/tasks.md)")
+      ->option_text("TASK");
+  command->add_option("--input", state->task.input, "File in the task's layout")
+      ->option_text("FILE");
+  command->add_option("--examples", state->task.examples, "First N examples of the task; 0: all")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->option_text("N=0");
+  command
+      ->add_option("--predictions", state->task.predictions,
+                   "Where to write answers beside references, JSON lines")
+      ->option_text("FILE");
   command->add_option("--sequences", state->sequences, "First N sequences of each; 0: all")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
       ->option_text("N=0");

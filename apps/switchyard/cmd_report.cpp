@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/machine.h"
+#include "report/finetuning_tables.h"
 #include "report/page.h"
 #include "report/page_data.h"
 #include "report/table.h"
@@ -41,7 +42,11 @@ void run(const ReportCommand& command) {
                results.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
     return;
   }
-  fmt::print("{}\npage in {}\n", main_table(runs, comparison).to_text(), output);
+  fmt::print("{}\n", main_table(runs, comparison).to_text());
+  for (const Table& table : {task_table(runs, comparison), distillation_table(runs, comparison)}) {
+    if (!table.rows.empty()) fmt::print("{}\n", table.to_text());
+  }
+  fmt::print("page in {}\n", output);
 }
 
 }  // namespace

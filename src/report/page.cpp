@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/progress.h"
 #include "report/escape.h"
+#include "report/finetuning_tables.h"
 #include "report/page_data.h"
 #include "report/page_files.h"
 #include "report/static_plot.h"
@@ -28,6 +29,12 @@ std::string settings_html(const std::vector<RunData>& runs) {
   const Table table = settings_table(runs);
   if (table.rows.empty()) return "<p>All runs have the same settings.</p>\n";
   return table.to_html();
+}
+
+/// Nothing if the table has no rows.
+std::string section_html(const std::string& title, const Table& table) {
+  if (table.rows.empty()) return {};
+  return format("<section>\n<h2>{}</h2>\n{}</section>\n", title, table.to_html());
 }
 
 std::string run_html(const RunData& run) {
@@ -109,6 +116,8 @@ std::string make_page(const std::vector<RunData>& runs, const Comparison& compar
        {"main_table", main_table(runs, comparison).to_html()},
        {"reach_table", reach_table(runs, comparison).to_html()},
        {"level", level_html(comparison)},
+       {"tasks", section_html("Tasks", task_table(runs, comparison))},
+       {"distillation", section_html("Distillation", distillation_table(runs, comparison))},
        {"static_plot", plot.empty() ? "<p>There are too few evaluations for a plot.</p>" : plot},
        {"settings", settings_html(runs)},
        {"runs", runs_html(runs)},

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/format.h"
+#include "report/finetuning_tables.h"
 #include "report/thinning.h"
 
 namespace switchyard {
@@ -190,7 +191,16 @@ ordered_json results_json(const std::vector<RunData>& runs, const Comparison& co
                           {"baseline_cost", crossing_json(comparison.baseline_cost)},
                           {"runs", ordered_json::array()},
                           {"groups", ordered_json::array()},
-                          {"warnings", comparison.warnings}};
+                          {"warnings", comparison.warnings},
+                          {"distillation", ordered_json::array()}};
+  for (const KeptShare& kept : kept_shares(runs, comparison)) {
+    results["distillation"].push_back({{"student", kept.student},
+                                       {"teacher", kept.teacher},
+                                       {"dense_nlp", kept.dense_nlp},
+                                       {"teacher_nlp", kept.teacher_nlp},
+                                       {"student_nlp", kept.student_nlp},
+                                       {"kept_share", kept.share}});
+  }
   for (size_t i = 0; i < runs.size(); ++i) {
     results["runs"].push_back(numbers_json(runs[i], comparison.runs[i]));
   }

@@ -120,6 +120,19 @@ std::vector<LayerLoad> read_layers(const std::vector<json>& lines, size_t heat_c
   return layers;
 }
 
+void keep_best_tasks(const json& line, RunData& run) {
+  const json tasks = line.value("tasks", json::object());
+  if (!tasks.is_object()) return;
+  for (const auto& [task, numbers] : tasks.items()) {
+    if (!numbers.is_object()) continue;
+    for (const auto& [name, value] : numbers.items()) {
+      if (!value.is_number()) continue;
+      const auto [best, is_new] = run.best_tasks.emplace(task + " " + name, value.get<double>());
+      if (!is_new) best->second = std::max(best->second, value.get<double>());
+    }
+  }
+}
+
 void read_lines(const std::vector<json>& lines, RunData& run) {
   int64_t out_of_order = 0;
   double last_train = -1, last_eval = -1;
@@ -138,6 +151,7 @@ void read_lines(const std::vector<json>& lines, RunData& run) {
       run.evaluations.push_back({step, number(line, "tokens"), number(line, "seconds"),
                                  number(line, "nlp"), number(line, "accuracy"),
                                  number(line, "targets")});
+      keep_best_tasks(line, run);
     }
     if (line["kind"] == "train" && rises(step, last_train)) {
       for (size_t c = 0; c < TrainColumns::kKeys.size(); ++c) {
@@ -276,6 +290,9 @@ std::vector<RunData> load_runs(const std::vector<std::string>& paths) {
     if (std::any_of(runs.begin(), runs.end(), same)) {
       throw usage_error("the run is named twice", path, "name each run once");
     }
+  }
+  for (RunData& run : runs) {  // so that all recipes list the same keys
+    for (const RunData& other : runs) run.recipe.add_tasks_of(other.recipe);
   }
   constexpr int kMaxParts = 16;
   for (int parts = 2; parts <= kMaxParts; ++parts) {

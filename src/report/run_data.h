@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,7 +52,8 @@ struct RunData {
   std::string machine;                                     // processor, threads; empty: not known
   std::vector<std::pair<std::string, std::string>> facts;  // run.json as label and text
   std::vector<EvalPoint> evaluations;                      // ascending steps
-  TrainColumns train;                                      // ascending steps
+  std::map<std::string, double> best_tasks;  // "boolq accuracy": the highest over evaluations
+  TrainColumns train;                        // ascending steps
   std::vector<LayerLoad> layers;
   std::string last_event;  // "finished"; empty: none
   bool torn = false;       // the last line of metrics is incomplete: cut off, or being written

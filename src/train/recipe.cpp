@@ -228,6 +228,9 @@ void Recipe::add_tasks_of(const Recipe& other) {
 
 std::string Recipe::to_toml(bool with_help) const {
   Recipe copy = *this;
+  std::erase_if(copy.tasks, [](const auto& task) {
+    return task.second.train.empty() && task.second.validation.empty();
+  });
   FieldList fields;
   copy.list_fields(fields);
   return fields.to_toml(with_help);

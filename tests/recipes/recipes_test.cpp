@@ -56,6 +56,16 @@ TEST(Recipes, AllAreChecked) {
   EXPECT_EQ(there, expected);
 }
 
+// Their teachers and models are given on the command line.
+TEST(Recipes, ThoseOfFinetuningAreRead) {
+  const std::string folder = recipe_folder() + "/finetuning/";
+  const Recipe tasks = load_recipe(folder + "finetune.toml");
+  EXPECT_EQ(tasks.objective.kind, "seq2seq");
+  EXPECT_EQ(tasks.model.moe.expert_dropout, 0.4);
+  EXPECT_EQ(tasks.tasks.size(), 1);
+  EXPECT_EQ(load_run_recipe(folder + "distill.toml").objective.soft_weight, 0.25);
+}
+
 class RecipeFile : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(RecipeFile, BuildsWithThePublishedSize) {
