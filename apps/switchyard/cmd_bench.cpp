@@ -10,6 +10,7 @@
 #include "bench/checkpoint_bench.h"
 #include "bench/compare_files.h"
 #include "bench/decode_bench.h"
+#include "bench/finetune_bench.h"
 #include "bench/op_bench.h"
 #include "bench/op_record.h"
 #include "bench/op_table.h"
@@ -29,7 +30,7 @@ struct BenchCommand {
   std::vector<std::string> compared;  // two files
   int64_t input_length = 0, target_length = 0, steps = 0;
   std::string checkpoint_folder;
-  bool ops = false, decode = false, int8 = false;
+  bool ops = false, decode = false, int8 = false, finetuning = false;
   int64_t batch = 1;
   OpBenchOptions op_options;
   bool json = false;
@@ -114,6 +115,26 @@ void run_decode(const BenchCommand& command, int threads) {
   fmt::print("{}", command.json ? to_json(record).dump() + "\n" : decode_table(record));
 }
 
+void run_finetuning(const BenchCommand& command, int threads) {
+  constexpr int64_t kRows = 16, kInputs = 256, kTargets = 64;
+  Recipe recipe = bench_shape(command.shape).recipe;
+  recipe.train.batch_sequences = kRows;
+  recipe.data.input_length = command.input_length > 0 ? command.input_length : kInputs;
+  recipe.data.target_length = command.target_length > 0 ? command.target_length : kTargets;
+  recipe.apply(command.overrides);
+  FinetuneBenchOptions options;
+  if (command.steps > 0) options.steps = command.steps;
+  prepare_process(threads);
+  const FinetuneBenchResult result = run_finetune_bench(recipe, options);
+  if (command.json) {
+    fmt::print("{}\n", to_json(result).dump());
+    return;
+  }
+  fmt::print("{}, rows of {} + {} tokens, {} a step, {}, {} threads\n{}", command.shape,
+             recipe.data.input_length, recipe.data.target_length, recipe.train.batch_sequences,
+             recipe.train.precision, threads, finetune_table(result));
+}
+
 void run_steps(const BenchCommand& command, int threads) {
   const BenchShape& shape = bench_shape(command.shape);
   StepBenchOptions options = shape.options;
@@ -163,6 +184,8 @@ void run(const BenchCommand& command, int threads) {
     run_ops(command, threads);
   } else if (command.decode) {
     run_decode(command, threads);
+  } else if (command.finetuning) {
+    run_finetuning(command, threads);
   } else {
     run_steps(command, threads);
   }
@@ -171,10 +194,11 @@ void run(const BenchCommand& command, int threads) {
 }  // namespace
 
 void add_bench_command(CLI::App& app, const GlobalOptions& global) {
-  CLI::App* command = app.add_subcommand("bench",
-                                         "Time whole training steps (tokens/s, share of the GEMM "
-                                         "rate, what each part costs) or single "
-                                         "operations");
+  CLI::App* command =
+      app.add_subcommand("bench",
+                         "Time whole training steps (tokens/s, share of the GEMM "
+                         "rate, what each part costs), fine-tuning, decoding or single "
+                         "operations");
   auto state = std::make_shared<BenchCommand>();
   std::string shapes;
   for (const BenchShape& shape : bench_shapes()) {
@@ -221,6 +245,15 @@ void add_bench_command(CLI::App& app, const GlobalOptions& global) {
       "GEMM rate, memory, or memory for weights (few rows)");
   for (CLI::Option* option : of_steps) option->excludes(ops);
   decode->excludes(ops);
+  command
+      ->add_flag(
+          "--finetuning", state->finetuning,
+          "Time steps on short made-up examples instead, several to a row and one to a row, "
+          "and answers as decoded in evaluation. --input-length and --target-length (256 and "
+          "64) are those of a row")
+      ->excludes(ops)
+      ->excludes(decode)
+      ->excludes(of_steps[1]);
   decode->excludes(of_steps[1]);  // --recipe
   command
       ->add_option("--only", state->op_options.only,
