@@ -19,19 +19,21 @@ NAME names experiments/NAME/experiment.toml:
 
 A run that is finished is not done again, one that was cut off goes on. Results are written to
 DIR/NAME/results.json and DIR/NAME/results.md; commit, machine and settings stand in both. Needs nothing
-but Python 3.11 and the built program.
+but Python 3.11 and the built program. With --smoke everything is done anew.
 """
 import argparse
 import itertools
 import json
 import math
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
 import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+SKIPPED = 77  # exit status that CTest takes for "not run"
 
 
 def fail(what, hint):
@@ -54,12 +56,16 @@ def read_arguments():
         fail(f"no experiment {arguments.name}", "there is " + ", ".join(names))
     for key, hint in (("program", "build it with `make build`"), ("data", "give another with --data")):
         path = (ROOT / getattr(arguments, key)).resolve()
+        if not path.exists() and arguments.smoke and key == "data":
+            print(f"skipped: no {path}")
+            sys.exit(SKIPPED)
         if not path.exists():
             fail(f"no {path}", hint)
         setattr(arguments, key, path)
     arguments.work = (ROOT / arguments.work / arguments.name).resolve()
     if arguments.smoke:
         arguments.work = arguments.work.with_name(arguments.name + "-smoke")
+        shutil.rmtree(arguments.work, ignore_errors=True)
     return arguments
 
 
