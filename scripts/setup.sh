@@ -27,6 +27,7 @@ library_packages=(
   libcli11-dev                             # command line
   libspdlog-dev libfmt-dev                 # log, text formatting
   zlib1g-dev libzstd-dev libxxhash-dev     # .gz and .zst input, checksums
+  libopenmpi-dev openmpi-bin               # training on many ranks
   libboost-dev                             # HTTP server: headers of Beast and Asio
   libgtest-dev libgmock-dev                # tests
   libbenchmark-dev                         # micro-benchmarks
