@@ -1,14 +1,22 @@
 // switchyard train: a recipe and prepared data -> a trained model in a run directory.
 #include "commands.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
 #include <memory>
 
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "base/stop_signal.h"
+#include "base/threads.h"
+#include "comm/mesh.h"
+#include "comm/world.h"
 #include "train/process_setup.h"
 #include "train/trainer.h"
 
@@ -47,6 +55,41 @@ void print_summary(const TrainSummary& summary) {
   if (!summary.finished) fmt::print("the same command goes on from there\n");
 }
 
+/// A rank's share of the cores of its host, unless the launcher has bound it to some.
+int threads_of_rank() {
+  const int cores = available_cores();
+  const bool bound = cores < ::sysconf(_SC_NPROCESSORS_ONLN);
+  return bound ? cores : std::max(1, cores / World::ranks_on_host());
+}
+
+void tell(const TrainSummary& summary, bool json) {
+  if (json) {
+    fmt::print("{}\n", to_json(summary).dump());
+  } else {
+    print_summary(summary);
+  }
+  std::fflush(stdout);  // a launcher ends the others when the first rank has ended
+}
+
+/// Among the ranks of the recipe's mesh; rank 0 tells what came of it. What goes wrong here ends
+/// all of them. Returns the signal that ended training early, or 0.
+int train_on_mesh(const Recipe& recipe, TrainOptions options, bool json) {
+  WorldOptions meeting;
+  meeting.wait_seconds = recipe.mesh.wait_seconds;
+  World world(meeting);
+  try {
+    const Mesh mesh(world, {recipe.mesh.data, recipe.mesh.expert, recipe.mesh.model});
+    if (!mesh.is_first()) set_log_level(LogLevel::kWarning);
+    options.mesh = &mesh;
+    const TrainSummary summary = train(recipe, options);
+    if (mesh.is_first()) tell(summary, json);
+    return summary.signal;
+  } catch (const std::exception& error) {
+    world.report_failure(error.what());
+    throw;
+  }
+}
+
 void run(const TrainCommand& command, int threads) {
   const Recipe recipe = load_recipe(command.recipe, command.overrides);
   if (command.print_recipe) {
@@ -63,13 +106,9 @@ void run(const TrainCommand& command, int threads) {
   }
   prepare_process(threads);
   install_stop_handlers();
-  const TrainSummary summary = train(recipe, {command.run_directory, threads, SWITCHYARD_VERSION});
-  if (command.json) {
-    fmt::print("{}\n", to_json(summary).dump());
-  } else {
-    print_summary(summary);
-  }
-  if (summary.signal != 0) throw ExitCode{128 + summary.signal};
+  const int signal =
+      train_on_mesh(recipe, {command.run_directory, threads, SWITCHYARD_VERSION}, command.json);
+  if (signal != 0) throw ExitCode{128 + signal};
 }
 
 }  // namespace
@@ -88,7 +127,8 @@ void add_train_command(CLI::App& app, const GlobalOptions& global) {
   command->add_flag("--print-recipe", state->print_recipe,
                     "Print the complete recipe with defaults and help, then end");
   command->add_flag("--json", state->json, "Print the summary as JSON");
-  command->callback([state, &global] { run(*state, global.thread_count()); });
+  command->callback(
+      [state, &global] { run(*state, global.threads > 0 ? global.threads : threads_of_rank()); });
 }
 
 }  // namespace switchyard

@@ -172,8 +172,8 @@ void save_checkpoint(const std::string& directory, const EncoderDecoder& model,
 }
 
 TrainPosition load_checkpoint(const std::string& directory, EncoderDecoder& model,
-                              Optimizer& optimizer) {
-  verify_files(directory);
+                              Optimizer& optimizer, bool verified) {
+  if (!verified) verify_files(directory);
   load_weights(directory, model);
   load_optimizer(directory, optimizer);
   const json state = read_state(directory);

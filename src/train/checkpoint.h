@@ -63,10 +63,11 @@ void save_checkpoint(const std::string& directory, const EncoderDecoder& model,
                      Optimizer& optimizer, const TrainPosition& position,
                      const CheckpointOptions& options);
 
-/// Restores model and optimizer, bit for bit. All files are held against their checksums first.
+/// Restores model and optimizer, bit for bit. All files are held against their checksums first,
+/// unless another rank has just done that (`verified`).
 /// Throws Error(kDamaged) if anything is missing, is not as it was written, or does not fit.
 TrainPosition load_checkpoint(const std::string& directory, EncoderDecoder& model,
-                              Optimizer& optimizer);
+                              Optimizer& optimizer, bool verified = false);
 
 /// The position alone; the file is trusted (verify_files() checks it). Throws as load_checkpoint().
 TrainPosition read_position(const std::string& directory);

@@ -7,6 +7,7 @@
 #include "base/format.h"
 #include "model/moe/profile.h"
 #include "train/batches.h"
+#include "train/rank_sums.h"
 
 namespace switchyard {
 namespace {
@@ -20,6 +21,17 @@ int64_t batch_size(const ModelConfig& config, const SequenceLengths& lengths) {
   return std::max<int64_t>(1, wanted / group) * group;
 }
 
+/// A result with the same layers that adds nothing.
+EvaluationResult nothing_like(const EvaluationResult& other) {
+  EvaluationResult nothing;
+  for (const RoutingStats& stats : other.routing) {
+    RoutingStats& none = nothing.routing.emplace_back();
+    none.layer = stats.layer;
+    none.load.assign(stats.load.size(), 0.0);
+  }
+  return nothing;
+}
+
 }  // namespace
 
 EvaluationResult& EvaluationResult::operator+=(const EvaluationResult& other) {
@@ -31,35 +43,54 @@ EvaluationResult& EvaluationResult::operator+=(const EvaluationResult& other) {
   return *this;
 }
 
+void sum_over_ranks(EvaluationResult& result, Communicator& ranks) {
+  auto sequences = static_cast<double>(result.sequences);
+  RankSums sums;
+  sums.add(result.cross_entropy);
+  sums.add(result.correct);
+  sums.add(sequences);
+  sums.add(result.routing);
+  sums.reduce(ranks);
+  result.sequences = static_cast<int64_t>(sequences);
+}
+
 EvaluationResult evaluate(const BatchEvaluation& compute, const HeldOutStream& stream,
                           int64_t sequences, int64_t batch_size,
-                          const std::function<void(int64_t)>& progress) {
+                          const std::function<void(int64_t)>& progress, const Mesh& mesh) {
   const auto start = std::chrono::steady_clock::now();
   const auto available = static_cast<int64_t>(stream.num_sequences());
   const int64_t total = sequences > 0 ? std::min(sequences, available) : available;
+  const int64_t ranks = mesh.batch().size();
   EvaluationResult result;
-  while (result.sequences < total) {
-    const int64_t count = std::min(batch_size, total - result.sequences);
-    const TokenBatch tokens = stream.batch(static_cast<uint64_t>(result.sequences), count);
-    compute(tokens, result);
-    result.sequences += tokens.num_sequences;
-    if (progress) progress(result.sequences);
+  for (int64_t round = 0; round < total; round += ranks * batch_size) {
+    const int64_t own = round + mesh.batch().rank() * batch_size;
+    const bool idle = own >= total;
+    const int64_t first = idle ? (total - 1) / batch_size * batch_size : own;
+    const TokenBatch tokens =
+        stream.batch(static_cast<uint64_t>(first), std::min(batch_size, total - first));
+    EvaluationResult batch;
+    compute(tokens, batch);
+    batch.sequences = tokens.num_sequences;
+    result += idle ? nothing_like(batch) : batch;
+    if (progress) progress(std::min(total, round + ranks * batch_size));
   }
+  sum_over_ranks(result, mesh.batch());
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }
 
 EvaluationResult evaluate(EncoderDecoder& model, const HeldOutStream& stream, int64_t sequences,
-                          const std::function<void(int64_t)>& progress) {
+                          const std::function<void(int64_t)>& progress, const Mesh& mesh) {
   const c10::NoGradGuard no_grad;
   const auto compute = [&](const TokenBatch& tokens, EvaluationResult& result) {
-    const ModelOutput output = model.forward(to_batch(tokens, result.sequences), ForwardOptions{});
+    const ModelOutput output =
+        model.forward(to_batch(tokens, tokens.first_sequence), ForwardOptions{});
     result.cross_entropy += output.cross_entropy;
     result.correct += output.correct;
     accumulate(result.routing, output.routing);
   };
   return evaluate(compute, stream, sequences, batch_size(model.config(), stream.lengths()),
-                  progress);
+                  progress, mesh);
 }
 
 void check_vocabulary(const ModelConfig& model, int64_t vocab_size, const std::string& where) {

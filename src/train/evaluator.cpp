@@ -33,8 +33,8 @@ double RunEvaluation::seconds() const {
   return sum;
 }
 
-Evaluator::Evaluator(const Recipe& recipe, const TrainingData& data)
-    : data_(data), best_metric_(recipe.train.best_metric) {
+Evaluator::Evaluator(const Recipe& recipe, const TrainingData& data, const Mesh& mesh)
+    : data_(data), mesh_(mesh), best_metric_(recipe.train.best_metric) {
   if (best_metric_.empty()) best_metric_ = data.tasks.empty() ? kNlp : kMean;
   if (!data.tasks.empty()) tokenizer_.emplace(data.tokenizer_path);
   if (best_metric_ == kNlp || (best_metric_ == kMean && !data.tasks.empty())) return;
@@ -72,13 +72,15 @@ RunEvaluation Evaluator::evaluate(EncoderDecoder& model,
                                   const std::function<void(const std::string&)>& show) const {
   RunEvaluation evaluation;
   for (const HeldOut& held_out : data_.held_out) {
-    EvaluationResult result = switchyard::evaluate(model, *held_out.stream, 0, [&](int64_t done) {
+    const auto progress = [&](int64_t done) {
       show(format("evaluating {}  {} of {} sequences", held_out.name, done,
                   held_out.stream->num_sequences()));
-    });
+    };
+    EvaluationResult result = switchyard::evaluate(model, *held_out.stream, 0, progress, mesh_);
     evaluation.all += result;
     evaluation.by_source.emplace_back(held_out.name, std::move(result));
   }
+  if (!mesh_.is_first()) return evaluation;
   if (!data_.tasks.empty()) {
     InferenceModel engine(weights_of(model));
     for (const DecodedTask& task : data_.tasks) {

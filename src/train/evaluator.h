@@ -26,13 +26,15 @@ struct RunEvaluation {
 
 class Evaluator {
  public:
-  /// `data` must outlive it. Throws Error(kUsage) if train.best_metric names nothing that is
-  /// measured.
-  Evaluator(const Recipe& recipe, const TrainingData& data);
+  /// `data` and `mesh` must outlive it. Throws Error(kUsage) if train.best_metric names nothing
+  /// that is measured.
+  Evaluator(const Recipe& recipe, const TrainingData& data, const Mesh& mesh);
 
   bool has_work() const { return !data_.held_out.empty(); }
-  /// `show` is told what is being done. Tasks need a model on the CPU whose router chooses token by
-  /// token (infer/engine/expert_choice.h); throws Error(kUsage) otherwise.
+  /// All ranks call it. Held-out sequences are shared out; tasks are answered by rank 0 alone, and
+  /// the others have neither answers nor quality. `show` is told what is being done. Tasks need a
+  /// model on the CPU whose router chooses token by token (infer/engine/expert_choice.h); throws
+  /// Error(kUsage) otherwise.
   RunEvaluation evaluate(EncoderDecoder& model,
                          const std::function<void(const std::string&)>& show) const;
 
@@ -40,6 +42,7 @@ class Evaluator {
   double quality(const RunEvaluation& evaluation) const;
 
   const TrainingData& data_;
+  const Mesh& mesh_;
   std::string best_metric_;
   std::optional<Tokenizer> tokenizer_;  // if answers are decoded
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <utility>
 
 #include "base/error.h"
 #include "base/format.h"
@@ -90,11 +91,29 @@ void check_distillation(const Recipe& recipe, const std::string& where) {
 }
 
 void check_available(const Recipe& recipe, const std::string& where) {
-  const MeshConfig& mesh = recipe.mesh;
-  if (mesh.data * mesh.expert * mesh.model != 1) {
-    throw usage_error(format("a mesh of {} x {} x {} ranks is not available in this version",
-                             mesh.data, mesh.expert, mesh.model),
-                      where, "set mesh.data, mesh.expert and mesh.model to 1");
+  for (const auto& [axis, ranks] :
+       {std::pair("mesh.expert", recipe.mesh.expert), {"mesh.model", recipe.mesh.model}}) {
+    if (ranks == 1) continue;
+    throw usage_error(format("{} = {} is not available in this version", axis, ranks), where,
+                      "set it to 1; mesh.data splits the batch");
+  }
+}
+
+void check_mesh(const Recipe& recipe, const std::string& where) {
+  const int64_t ranks = recipe.mesh.data * recipe.mesh.expert;
+  const int64_t batch = recipe.train.batch_sequences;
+  if (batch % ranks != 0) {
+    throw usage_error(format("mesh.data x mesh.expert = {} ranks do not divide "
+                             "train.batch_sequences = {}",
+                             ranks, batch),
+                      where, "each rank takes as many sequences: give a divisor");
+  }
+  const int64_t group = routing_rules(recipe.model.moe).group_sequences;
+  if (recipe.model.moe.num_experts > 0 && ranks > 1 && batch / ranks % group != 0) {
+    throw usage_error(format("model.moe.group_sequences = {} does not divide the {} sequences of "
+                             "each of {} ranks",
+                             group, batch / ranks, ranks),
+                      where, "a routing group lies on one rank: use fewer ranks or larger batches");
   }
 }
 
@@ -202,6 +221,8 @@ void MeshConfig::list_fields(FieldList& f) {
   f.integer("data", &data, 1, 1 << 20, "ranks that split the batch");
   f.integer("expert", &expert, 1, 1 << 20, "ranks that split the experts");
   f.integer("model", &model, 1, 1 << 20, "ranks that split each matrix");
+  f.number("wait_seconds", &wait_seconds, 1, 1e6,
+           "longest wait for another rank; then the run ends and names it");
 }
 
 void Recipe::list_fields(FieldList& fields) {
@@ -249,6 +270,7 @@ void Recipe::validate(const std::string& where) const {
   check_tasks(*this, where);
   check_distillation(*this, where);
   check_available(*this, where);
+  check_mesh(*this, where);
   warn_precision(*this);
   if (optimizer.decay_steps > 0 && optimizer.decay_steps <= optimizer.warmup_steps) {
     throw usage_error(format("optimizer.decay_steps = {} is not after warmup_steps = {}",

@@ -94,11 +94,14 @@ struct TaskEntry {
   void list_fields(FieldList& fields);
 };
 
-/// Ranks along each axis of the mesh.
+/// Ranks along each axis of the mesh (comm/mesh.h).
 struct MeshConfig {
   int64_t data = 1;
   int64_t expert = 1;
   int64_t model = 1;
+  double wait_seconds = 300;
+
+  int64_t size() const { return data * expert * model; }
 
   void list_fields(FieldList& fields);
 };

@@ -23,7 +23,11 @@ constexpr std::string_view kFreeKeys[] = {"data.validation",
                                           "train.tensorboard",
                                           "train.micro_batch_sequences",
                                           "train.recompute",
-                                          "train.best_metric"};
+                                          "train.best_metric",
+                                          "mesh.data",
+                                          "mesh.expert",
+                                          "mesh.model",
+                                          "mesh.wait_seconds"};
 
 constexpr std::string_view kTrainingKeys[] = {"optimizer.learning_rate",
                                               "optimizer.schedule",

@@ -114,7 +114,8 @@ std::string find_model_directory(const std::string& path) {
                     "name a directory with one of them");
 }
 
-RunDirectory::RunDirectory(const std::string& path, const Recipe& recipe) : path_(path) {
+RunDirectory::RunDirectory(const std::string& path, const Recipe& recipe)
+    : path_(path), owned_(true) {
   if (fs::exists(path) && !fs::exists(path + kRecipe) && !is_as_good_as_empty(path)) {
     throw usage_error("the directory is not empty and holds no run", path,
                       "give a new directory for --run-dir");
@@ -175,6 +176,7 @@ std::string RunDirectory::checkpoint_path(int64_t step) const {
 }
 
 void RunDirectory::set_aside(int64_t step) const {
+  if (!owned_) return;
   const std::string aside = checkpoint_path(step) + ".damaged";
   remove_tree(aside);
   rename_synced(checkpoint_path(step), aside);
@@ -183,6 +185,7 @@ void RunDirectory::set_aside(int64_t step) const {
 std::vector<int64_t> RunDirectory::checkpoints() const { return list_checkpoints(path_); }
 
 void RunDirectory::remove_old_checkpoints(const RetentionPolicy& policy) const {
+  if (!owned_) return;
   std::vector<CheckpointFacts> all;
   for (const int64_t step : checkpoints()) {
     all.push_back({step, policy.best > 0 ? quality_of(checkpoint_path(step)) : std::nullopt});
@@ -200,7 +203,7 @@ void RunDirectory::remove_old_checkpoints(const RetentionPolicy& policy) const {
 }
 
 void RunDirectory::cut_metrics(int64_t step) const {
-  switchyard::cut_metrics(metrics_path(), step);
+  if (owned_) switchyard::cut_metrics(metrics_path(), step);
 }
 
 void RunDirectory::write_recipe(const Recipe& recipe) const {

@@ -12,18 +12,22 @@
 
 namespace switchyard {
 
-/// One process at a time owns a run directory, by a lock that ends with the process.
+/// One process at a time owns a run directory, by a lock that ends with the process; the other
+/// ranks of a run only read: what would change the directory does nothing there.
 class RunDirectory {
  public:
   /// Makes the directory, or takes up the run that it holds. Throws Error(kUsage) if it holds a run
   /// of another recipe (naming the keys that differ) or anything that is no run, or if another
   /// process trains in it.
   RunDirectory(const std::string& path, const Recipe& recipe);
+  /// As a rank that only reads. Touches nothing.
+  explicit RunDirectory(const std::string& path) : path_(path) {}
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
 
   const std::string& path() const { return path_; }
+  bool is_owned() const { return owned_; }
   std::string metrics_path() const { return path_ + "/metrics.jsonl"; }
   std::string tensorboard_path() const { return path_ + "/tensorboard"; }
   std::string checkpoint_path(int64_t step) const;
@@ -47,6 +51,7 @@ class RunDirectory {
 
   std::string path_;
   std::vector<RecipeDifference> changes_;
+  bool owned_ = false;
   int lock_fd_ = -1;
 };
 

@@ -59,26 +59,27 @@ void write_events(TensorBoardWriter& writer, const std::string& kind, int64_t st
 }  // namespace
 
 RunReporter::RunReporter(const RunDirectory& run, const Recipe& recipe, int64_t step)
-    : metrics_(run.metrics_path()),
-      total_steps_(recipe.train.steps),
-      start_(std::chrono::steady_clock::now()) {
+    : total_steps_(recipe.train.steps), start_(std::chrono::steady_clock::now()) {
+  if (!run.is_owned()) return;
+  metrics_.emplace(run.metrics_path());
   if (recipe.train.tensorboard)
     tensorboard_.emplace(run.tensorboard_path(), step > 0 ? step + 1 : 0);
 }
 
 void RunReporter::sync() {
-  metrics_.sync();
+  if (metrics_) metrics_->sync();
   if (tensorboard_) tensorboard_->sync();
 }
 
 void RunReporter::write(const TrainPosition& position, const char* kind,
                         const nlohmann::json& values) {
+  if (!metrics_) return;
   nlohmann::ordered_json line = {{"kind", kind},
                                  {"step", position.step},
                                  {"tokens", position.tokens},
                                  {"seconds", position.seconds}};
   for (const auto& [key, value] : values.items()) line[key] = value;
-  metrics_.write(line);
+  metrics_->write(line);
   const bool event = kind == std::string_view("event");
   if (tensorboard_ && !event) write_events(*tensorboard_, kind, position.step, values);
 }

@@ -25,7 +25,7 @@ struct Throughput {
 
 class RunReporter {
  public:
-  /// `step`: updates made so far.
+  /// `step`: updates made so far. Writes nothing unless this process owns the run directory.
   RunReporter(const RunDirectory& run, const Recipe& recipe, int64_t step);
 
   /// A `train` line for the steps of position.window.
@@ -45,7 +45,7 @@ class RunReporter {
   void write(const TrainPosition& position, const char* kind, const nlohmann::json& values);
   double seconds_left(const TrainPosition& position) const;
 
-  MetricsLog metrics_;
+  std::optional<MetricsLog> metrics_;
   std::optional<TensorBoardWriter> tensorboard_;
   ProgressLine line_;
   int64_t total_steps_;

@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/profile.h"
+#include "train/gradient_reduction.h"
+#include "train/rank_sums.h"
 #include "train/schedule.h"
 #include "train/teacher.h"
 
@@ -45,6 +47,16 @@ void accumulate(StepResult& result, const ModelOutput& output, double share) {
   accumulate(result.routing, output.routing);
 }
 
+void sum_over_ranks(StepResult& result, Communicator& ranks) {
+  RankSums sums;
+  for (LossSum* sum : {&result.cross_entropy, &result.soft, &result.logit_z, &result.correct}) {
+    sums.add(*sum);
+  }
+  for (double* loss : {&result.balance_loss, &result.router_z_loss}) sums.add(*loss);
+  sums.add(result.routing);
+  sums.reduce(ranks);
+}
+
 }  // namespace
 
 Batch slice_batch(const Batch& batch, int64_t begin, int64_t end) {
@@ -64,7 +76,7 @@ double total_loss(const StepResult& result, const ObjectiveConfig& objective) {
 }
 
 StepResult compute_gradients(EncoderDecoder& model, const Batch& batch, const Recipe& recipe,
-                             int64_t step, Teacher* teacher) {
+                             int64_t step, Teacher* teacher, const Mesh& mesh) {
   ForwardOptions options;
   options.training = true;
   options.seed = static_cast<uint64_t>(recipe.train.seed);
@@ -73,12 +85,14 @@ StepResult compute_gradients(EncoderDecoder& model, const Batch& batch, const Re
   options.recompute = recipe.train.recompute;
 
   const int64_t num_sequences = batch.num_sequences();
-  const double num_targets = batch.targets.gt(0).sum().item<double>();
+  const auto global_sequences = static_cast<double>(num_sequences * mesh.batch().size());
+  std::vector<double> num_targets = {batch.targets.gt(0).sum().item<double>()};
+  mesh.batch().sum(num_targets);
   StepResult result;
   model.parameters().clear_gradients();
   for (int64_t begin = 0; begin < num_sequences; begin += recipe.train.micro_batch()) {
     const int64_t end = std::min(begin + recipe.train.micro_batch(), num_sequences);
-    const double share = static_cast<double>(end - begin) / static_cast<double>(num_sequences);
+    const double share = static_cast<double>(end - begin) / global_sequences;
     const Batch part = slice_batch(batch, begin, end);
     ops::SoftTargets soft;
     if (teacher) {
@@ -86,9 +100,11 @@ StepResult compute_gradients(EncoderDecoder& model, const Batch& batch, const Re
       options.soft_targets = &soft;
     }
     const ModelOutput output = forward(model, part, options);
-    backward(output.loss_sum / num_targets + output.auxiliary * share);
+    backward(output.loss_sum / num_targets.front() + output.auxiliary * share);
     accumulate(result, output, share);
   }
+  sum_over_ranks(result, mesh.batch());
+  reduce_gradients(mesh, model.parameters());
 
   result.loss = total_loss(result, recipe.objective);
   result.gradient_squares = gradient_squares(model.parameters());

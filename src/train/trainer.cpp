@@ -14,6 +14,7 @@
 #include "base/machine.h"
 #include "base/stop_signal.h"
 #include "base/threads.h"
+#include "comm/mesh.h"
 #include "data/loader.h"
 #include "model/counts.h"
 #include "model/model_directory.h"
@@ -25,6 +26,7 @@
 #include "train/health/culprit.h"
 #include "train/health/health_monitor.h"
 #include "train/health/roll_backs.h"
+#include "train/rank_sums.h"
 #include "train/run_directory.h"
 #include "train/run_reporter.h"
 #include "train/teacher.h"
@@ -51,6 +53,12 @@ double guessed_save_seconds(const Recipe& recipe) {
   return static_cast<double>(count_parameters(recipe.model)) * kBytesPerParameter / kBytesPerSecond;
 }
 
+// The other ranks take up what rank 0 has made there by then.
+RunDirectory open_run(const std::string& path, const Recipe& recipe, const Mesh& mesh) {
+  if (mesh.is_first()) return RunDirectory(path, recipe);
+  return RunDirectory(path);
+}
+
 bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 class Trainer {
@@ -58,10 +66,12 @@ class Trainer {
   Trainer(const Recipe& recipe, const TrainOptions& options)
       : recipe_(recipe),
         options_(options),
+        mesh_(options.mesh ? *options.mesh : one_rank_),
+        rows_(mesh_.rows(recipe.train.batch_sequences)),
         time_limit_(recipe.train.max_minutes, guessed_save_seconds(recipe)),
         data_(open_training_data(recipe)),
-        evaluator_(recipe, data_),
-        run_(options.run_directory, recipe),
+        evaluator_(recipe, data_, mesh_),
+        run_(open_run(options.run_directory, recipe, mesh_)),
         model_(recipe.model, parse_precision(recipe.train.precision)),
         teacher_(open_teacher(recipe)),
         optimizer_(make_optimizer(recipe.optimizer, model_.parameters())),
@@ -76,23 +86,30 @@ class Trainer {
   void start_weights();
   void log_changes() const;
   bool restore();
+  std::optional<TrainPosition> shared(std::optional<TrainPosition> loaded);
+  std::optional<TrainPosition> load_newest();
   void open_loader();
   void loop();
   bool step();
+  void count_tokens(const TokenBatch& own);
   void report(const Verdict& verdict, int64_t step);
   void roll_back(const Verdict& verdict);
-  std::optional<TrainPosition> restore_before(int64_t step);
+  std::optional<TrainPosition> load_before(int64_t step);
   void log();
   void evaluate_now();
   void save();
   void remove_old_checkpoints() const;
   void report_failure(const Error& error);
   bool time_is_up();
+  bool asked_to_stop();
   void write_run_json() const;
   TrainSummary summary() const;
 
   Recipe recipe_;
   TrainOptions options_;
+  Mesh one_rank_;
+  const Mesh& mesh_;
+  Share rows_;  // this rank's of every batch
   TimeLimit time_limit_;
   TrainingData data_;
   Evaluator evaluator_;
@@ -111,29 +128,45 @@ class Trainer {
   double step_seconds_ = 0;      // of the last step
   double gemm_rate_ = 0;
   double learning_rate_ = 0;  // of the last step
+  int signal_ = 0;            // that any rank has received
   int64_t evaluated_step_ = -1, saved_step_ = -1;
   std::optional<double> nlp_;
 };
 
 // Takes up the newest checkpoint that is sound; false if there is none at all.
 bool Trainer::restore() {
+  const std::optional<TrainPosition> newest =
+      shared(mesh_.is_first() ? load_newest() : std::nullopt);
+  if (newest) position_ = *newest;
+  return newest.has_value();
+}
+
+// Where rank 0 stands now that it has loaded a checkpoint: the other ranks load the same. Nothing
+// if it found none.
+std::optional<TrainPosition> Trainer::shared(std::optional<TrainPosition> loaded) {
+  int64_t step = loaded ? loaded->step : -1;
+  mesh_.all().broadcast(&step, 1, ElementType::kInt64, 0);
+  if (step < 0 || mesh_.is_first()) return loaded;
+  return load_checkpoint(run_.checkpoint_path(step), model_, *optimizer_, /*verified=*/true);
+}
+
+std::optional<TrainPosition> Trainer::load_newest() {
   const std::vector<int64_t> steps = run_.checkpoints();
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     try {
-      position_ = load_checkpoint(run_.checkpoint_path(*step), model_, *optimizer_);
-      return true;
+      return load_checkpoint(run_.checkpoint_path(*step), model_, *optimizer_);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kDamaged || std::next(step) == steps.rend()) throw;
       log_warning("{}; going on from the checkpoint before it", error.what());
       run_.set_aside(*step);
     }
   }
-  return false;
+  return std::nullopt;
 }
 
 // Loads the newest sound checkpoint from before `step` whose weights are finite; nothing if there
 // is none.
-std::optional<TrainPosition> Trainer::restore_before(int64_t step) {
+std::optional<TrainPosition> Trainer::load_before(int64_t step) {
   const std::vector<int64_t> steps = run_.checkpoints();
   for (auto at = steps.rbegin(); at != steps.rend(); ++at) {
     if (*at >= step) continue;
@@ -191,8 +224,10 @@ void Trainer::start() {
   run_.cut_metrics(position_.step);
   reporter_ = std::make_unique<RunReporter>(run_, recipe_, position_.step);
   if (position_.step >= recipe_.train.steps) return;
-  gemm_rate_ = measure_gemm_rate(parse_precision(recipe_.train.precision));
-  write_run_json();
+  std::vector<double> rates = {measure_gemm_rate(parse_precision(recipe_.train.precision))};
+  mesh_.all().sum(rates);
+  gemm_rate_ = rates.front();
+  if (mesh_.is_first()) write_run_json();
   log_info(
       "{} parameters, {} experts, {:.2f} GFLOP forward per sequence; {} sequences of {} + {} "
       "tokens per step; GEMM rate {:.3f} TFLOP/s on {} threads",
@@ -201,7 +236,8 @@ void Trainer::start() {
                     data_.training->lengths().targets) *
           1e-9,
       recipe_.train.batch_sequences, data_.training->lengths().inputs,
-      data_.training->lengths().targets, gemm_rate_ * 1e-12, options_.threads);
+      data_.training->lengths().targets, gemm_rate_ * 1e-12,
+      options_.threads * mesh_.shape().size());
   reporter_->event(position_, position_.step == 0 ? "started" : "continued");
   if (position_.step > 0) log_info("continuing from step {}", position_.step);
 }
@@ -232,6 +268,8 @@ void Trainer::report_failure(const Error& error) {
 void Trainer::open_loader() {
   LoaderOptions loading;
   loading.batch_sequences = recipe_.train.batch_sequences;
+  loading.first_row = rows_.begin;
+  loading.num_rows = rows_.size;
   loading.first_step = static_cast<uint64_t>(position_.step);
   loading.skipped = position_.skipped;
   loading.threads = recipe_.data.loader_threads;
@@ -246,7 +284,7 @@ void Trainer::loop() {
     const bool last = position_.step == recipe_.train.steps;
     if (last || due(position_.step, recipe_.train.log_every)) log();
     if (last || due(position_.step, recipe_.train.evaluate_every)) evaluate_now();
-    stop = stop_signal() != 0 || time_is_up();
+    stop = asked_to_stop();
     if (stop && !last) reporter_->event(position_, "stopped");
     if (last) reporter_->event(position_, "finished");
     if (last || stop || due(position_.step, recipe_.train.checkpoint_every)) save();
@@ -264,7 +302,8 @@ bool Trainer::step() {
   }
   const TokenBatch tokens = loader_->next();
   position_.window.wait_seconds += seconds_since(start);
-  StepResult result = compute_gradients(model_, to_batch(tokens, 0), recipe_, step, teacher_.get());
+  StepResult result = compute_gradients(model_, to_batch(tokens, rows_.begin), recipe_, step,
+                                        teacher_.get(), mesh_);
   const Verdict verdict =
       health_.judge(step, result, model_.parameters(), step_seconds_, position_.health);
   weights_finite_ = verdict.weights_finite;
@@ -280,16 +319,14 @@ bool Trainer::step() {
   const bool update = verdict.action == HealthAction::kGoOn;
   if (update) apply_update(model_, *optimizer_, recipe_, step, result);
   step_seconds_ = seconds_since(start);
+  mesh_.all().broadcast(&step_seconds_, 1, ElementType::kFloat64, 0);  // all judge by one clock
   time_limit_.add_step(step_seconds_);
   if (update) learning_rate_ = result.learning_rate;
   position_.step = step;
   position_.nlp.reset();
   position_.quality.reset();
-  position_.next_sequence = tokens.first_sequence + tokens.num_sequences;
-  position_.tokens += tokens.input_tokens() + tokens.target_tokens();
-  position_.window.sequences += tokens.num_sequences;
-  position_.window.input_tokens += tokens.input_tokens();
-  position_.window.target_tokens += tokens.target_tokens();
+  position_.next_sequence = tokens.first_sequence - rows_.begin + recipe_.train.batch_sequences;
+  count_tokens(tokens);
   position_.seconds += step_seconds_;
   if (update) {
     position_.window.add(result);
@@ -300,6 +337,20 @@ bool Trainer::step() {
   report(verdict, step);
   reporter_->progress(position_, result.loss);
   return true;
+}
+
+// Of all ranks' rows.
+void Trainer::count_tokens(const TokenBatch& own) {
+  RankSums sums;
+  auto inputs = static_cast<double>(own.input_tokens());
+  auto targets = static_cast<double>(own.target_tokens());
+  sums.add(inputs);
+  sums.add(targets);
+  sums.reduce(mesh_.batch());
+  position_.tokens += static_cast<int64_t>(inputs + targets);
+  position_.window.sequences += recipe_.train.batch_sequences;
+  position_.window.input_tokens += static_cast<int64_t>(inputs);
+  position_.window.target_tokens += static_cast<int64_t>(targets);
 }
 
 void Trainer::report(const Verdict& verdict, int64_t step) {
@@ -324,7 +375,8 @@ void Trainer::roll_back(const Verdict& verdict) {
   back.end = position_.skipped.nth(static_cast<uint64_t>(position_.step)) + 1;
   loader_.reset();
   saver_.finish();  // it reads the weights, and may be the checkpoint to take up
-  const std::optional<TrainPosition> before = restore_before(verdict.first_step());
+  const std::optional<TrainPosition> before =
+      shared(mesh_.is_first() ? load_before(verdict.first_step()) : std::nullopt);
   if (!before) {
     throw runtime_failure(back.reason, where, "there is no sound checkpoint to roll back to");
   }
@@ -345,7 +397,7 @@ void Trainer::roll_back(const Verdict& verdict) {
   const uint64_t next = position_.skipped.nth(static_cast<uint64_t>(position_.step));
   back.begin = back.end - std::min(most, back.end - next);
   roll_backs_.push_back(back);
-  write_roll_backs(run_.path(), roll_backs_);
+  if (mesh_.is_first()) write_roll_backs(run_.path(), roll_backs_);
   position_.skipped.add(back.begin, back.end);
   saved_step_ = position_.step;
   evaluated_step_ = -1;
@@ -394,7 +446,7 @@ void Trainer::evaluate_now() {
   evaluated_step_ = position_.step;
   nlp_ = position_.nlp = result.all.nlp();
   position_.quality = result.quality;
-  write_predictions(run_.path(), position_.step, data_, result);
+  if (mesh_.is_first()) write_predictions(run_.path(), position_.step, data_, result);
   time_limit_.add_evaluation(seconds_since(start));
   reporter_->evaluation(position_, result);
 }
@@ -411,8 +463,10 @@ void Trainer::save() {
   }
   reporter_->sync();
   reporter_->show(format("step {}  saving", position_.step));
-  saver_.start(run_.checkpoint_path(position_.step), position_,
-               [this] { remove_old_checkpoints(); });
+  if (mesh_.is_first()) {
+    saver_.start(run_.checkpoint_path(position_.step), position_,
+                 [this] { remove_old_checkpoints(); });
+  }
   saved_step_ = position_.step;
   time_limit_.begin_save();
 }
@@ -428,6 +482,12 @@ bool Trainer::time_is_up() {
   return time_limit_.reached(due(position_.step + 1, recipe_.train.evaluate_every));
 }
 
+// A signal may have reached one rank alone, and clocks differ: all stop after the same step.
+bool Trainer::asked_to_stop() {
+  signal_ = static_cast<int>(mesh_.all().maximum(stop_signal()));
+  return mesh_.all().maximum(signal_ != 0 || time_is_up() ? 1 : 0) > 0;
+}
+
 void Trainer::write_run_json() const {
   const SequenceLengths lengths = data_.training->lengths();
   const nlohmann::ordered_json run = {
@@ -440,6 +500,7 @@ void Trainer::write_run_json() const {
       {"gemm_rate", gemm_rate_},
       {"precision", recipe_.train.precision},
       {"threads", options_.threads},
+      {"ranks", mesh_.shape().size()},
       {"machine",
        {{"processor", processor_name()},
         {"cores", available_cores()},
@@ -462,7 +523,7 @@ TrainSummary Trainer::summary() const {
       position_.seconds > 0 ? static_cast<double>(position_.tokens) / position_.seconds : 0.0;
   summary.nlp = nlp_;
   summary.finished = position_.step >= recipe_.train.steps;
-  summary.signal = summary.finished ? 0 : stop_signal();
+  summary.signal = summary.finished ? 0 : signal_;
   summary.checkpoint = run_.checkpoint_path(saved_step_ >= 0 ? saved_step_ : position_.step);
   return summary;
 }

@@ -1,0 +1,210 @@
+// Training on several ranks through the real program: the same numbers as on one, and what happens
+// when one of them does not go on.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include "base/clock.h"
+#include "base/files.h"
+#include "base/format.h"
+#include "checkpoint/tensor_files.h"
+#include "tests/integration/program.h"
+#include "tests/integration/tiny_run.h"
+
+namespace switchyard::testing {
+namespace {
+
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr double kTolerance = 1e-5;
+
+class TrainRanks : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    shared_ = std::make_unique<TemporaryFolder>();
+    make_tiny_data(*shared_);
+  }
+  static void TearDownTestSuite() { shared_.reset(); }
+
+  static std::vector<std::string> command(const std::string& run,
+                                          std::vector<std::string> settings) {
+    for (const char* setting : {"train.micro_batch_sequences=0", "model.moe.group_sequences=2"}) {
+      settings.insert(settings.begin(), setting);
+    }
+    return tiny_train_command(*shared_, run, settings, "1");
+  }
+
+  /// Puts mpirun before the program.
+  static std::string on_ranks(int64_t ranks) {
+    return format("set -- mpirun --allow-run-as-root --oversubscribe --bind-to none -np {} \"$@\"",
+                  ranks);
+  }
+
+  static ProgramResult train_on(int64_t ranks, const std::string& run,
+                                std::vector<std::string> settings) {
+    settings.push_back(format("mesh.data={}", ranks));
+    return run_program(command(run, settings), ranks == 1 ? "" : on_ranks(ranks));
+  }
+
+  static std::vector<json> metrics(const std::string& run, const std::string& kind) {
+    std::vector<json> lines;
+    std::istringstream text(read_file(run + "/metrics.jsonl"));
+    for (std::string line; std::getline(text, line);) {
+      json object = json::parse(line);
+      if (object["kind"] == kind) lines.push_back(object);
+    }
+    return lines;
+  }
+
+  /// The processes that mpirun has started.
+  static std::vector<pid_t> children_of(pid_t process) {
+    std::ifstream file(format("/proc/{}/task/{}/children", process, process));
+    std::vector<pid_t> children;
+    for (pid_t child = 0; file >> child;) children.push_back(child);
+    return children;
+  }
+
+  static std::unique_ptr<TemporaryFolder> shared_;
+  TemporaryFolder folder_;
+};
+
+std::unique_ptr<TemporaryFolder> TrainRanks::shared_;
+
+/// Losses and norms to the tolerance; what the router did to the token.
+void expect_same_line(const json& line, const json& expected) {
+  for (const char* key : {"step", "tokens"}) EXPECT_EQ(line[key], expected[key]);
+  for (const char* key : {"nlp", "loss", "balance_loss", "gradient_norm", "router_entropy"}) {
+    if (!expected.contains(key)) continue;
+    EXPECT_NEAR(line[key].get<double>(), expected[key].get<double>(), kTolerance) << key;
+  }
+  EXPECT_EQ(line["dropped_share"], expected["dropped_share"]);
+  for (size_t i = 0; i < expected["layers"].size(); ++i) {
+    EXPECT_EQ(line["layers"][i]["load"], expected["layers"][i]["load"]);
+    EXPECT_EQ(line["layers"][i]["dropped_share"], expected["layers"][i]["dropped_share"]);
+    EXPECT_NEAR(line["layers"][i]["balance"].get<double>(),
+                expected["layers"][i]["balance"].get<double>(), kTolerance);
+  }
+}
+
+double largest_difference(const std::string& a, const std::string& b, const std::string& stem) {
+  const TensorFiles left(a, stem), right(b, stem);
+  double largest = left.tensors().size() == right.tensors().size() ? 0 : INFINITY;
+  for (const auto& [name, stored] : left.tensors()) {
+    const auto* x = reinterpret_cast<const float*>(stored.data().data());
+    const auto* y = reinterpret_cast<const float*>(right.find(name)->data().data());
+    for (size_t i = 0; i < stored.data().size() / sizeof(float); ++i) {
+      largest = std::max(largest, std::abs(static_cast<double>(x[i]) - static_cast<double>(y[i])));
+    }
+  }
+  return largest;
+}
+
+const std::vector<std::string> kTwentySteps = {"train.steps=20"};
+
+TEST_F(TrainRanks, LossesRoutesAndWeightsAreThoseOfOneRank) {
+  const std::string one = folder_ / "one";
+  const ProgramResult alone = train_on(1, one, kTwentySteps);
+  ASSERT_EQ(alone.exit_code, 0) << alone.err;
+  for (const int64_t ranks : {2, 4}) {
+    const std::string many = folder_ / format("many-{}", ranks);
+    const ProgramResult result = train_on(ranks, many, kTwentySteps);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(json::parse(result.out)["finished"], true) << result.out;
+    for (const char* kind : {"train", "eval"}) {
+      const auto expected = metrics(one, kind), found = metrics(many, kind);
+      ASSERT_EQ(found.size(), expected.size());
+      for (size_t i = 0; i < found.size(); ++i) expect_same_line(found[i], expected[i]);
+    }
+    EXPECT_LT(largest_difference(one + "/checkpoints/step-00000020",
+                                 many + "/checkpoints/step-00000020", kWeightsStem),
+              kTolerance);
+  }
+}
+
+TEST_F(TrainRanks, ARunGoesOnWithMoreAndFewerRanks) {
+  const std::string one = folder_ / "one", parts = folder_ / "parts";
+  ASSERT_EQ(train_on(1, one, {"train.steps=12"}).exit_code, 0);
+  int64_t steps = 0;
+  for (const int64_t ranks : {2, 4, 1}) {
+    steps += 4;
+    const ProgramResult part = train_on(ranks, parts, {format("train.steps={}", steps)});
+    ASSERT_EQ(part.exit_code, 0) << part.err;
+  }
+  EXPECT_LT(largest_difference(one + "/checkpoints/step-00000012",
+                               parts + "/checkpoints/step-00000012", kWeightsStem),
+            kTolerance);
+  EXPECT_EQ(metrics(parts, "train").size(), metrics(one, "train").size());
+}
+
+TEST_F(TrainRanks, RefusesAMeshThatDoesNotFit) {
+  const auto refused = [&](int64_t started, const std::vector<std::string>& settings,
+                           const std::string& message) {
+    const ProgramResult result =
+        run_program(command(folder_ / "refused", settings), on_ranks(started));
+    EXPECT_NE(result.exit_code, 0) << message;
+    EXPECT_THAT(result.err, HasSubstr(message));
+    EXPECT_FALSE(fs::exists(folder_ / "refused"));
+  };
+  refused(2, {"mesh.data=4"},
+          "a mesh of 4 x 1 x 1 (data x expert x model) has 4 ranks, but 2 were");
+  refused(3, {"mesh.data=3"}, "do not divide train.batch_sequences = 8");
+  refused(4, {"mesh.data=4", "model.moe.group_sequences=4"},
+          "model.moe.group_sequences = 4 does not divide the 2 sequences of each of 4 ranks");
+}
+
+TEST_F(TrainRanks, ASignalToOneRankSavesAndEndsAll) {
+  const std::string run = folder_ / "run";
+  Program program(command(run, {"mesh.data=2", "train.steps=100000", "train.checkpoint_every=0"}),
+                  on_ranks(2));
+  ASSERT_TRUE(wait_for(run + "/metrics.jsonl"));
+  const std::vector<pid_t> ranks = children_of(program.pid());
+  ASSERT_EQ(ranks.size(), 2U);
+  ::kill(ranks.back(), SIGTERM);
+  const ProgramResult result = program.wait();
+  EXPECT_EQ(result.exit_code, 128 + SIGTERM) << result.err;
+  const json summary = json::parse(result.out);
+  EXPECT_EQ(summary["finished"], false);
+  EXPECT_TRUE(fs::exists(summary["checkpoint"].get<std::string>()));
+}
+
+TEST_F(TrainRanks, AKilledRankEndsAllAndTheRunGoesOn) {
+  const std::string run = folder_ / "run", whole = folder_ / "whole";
+  {
+    Program program(command(run, {"mesh.data=2", "train.steps=100000"}), on_ranks(2));
+    ASSERT_TRUE(wait_for(run + "/checkpoints/step-00000010"));
+    const std::vector<pid_t> ranks = children_of(program.pid());
+    ASSERT_EQ(ranks.size(), 2U);
+    ::kill(ranks.back(), SIGKILL);
+    const Clock::time_point start = Clock::now();
+    const ProgramResult result = program.wait();
+    EXPECT_NE(result.exit_code, 0);
+    EXPECT_LT(seconds_since(start), 30);
+    EXPECT_THAT(result.err, HasSubstr("rank 1"));
+  }
+  int last = 0;
+  for (const auto& entry : fs::directory_iterator(run + "/checkpoints")) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("step-") && name.size() == 13) {
+      last = std::max(last, std::stoi(name.substr(5)));
+    }
+  }
+  const std::vector<std::string> steps = {format("train.steps={}", last + 6)};
+  ASSERT_EQ(train_on(2, run, steps).exit_code, 0);
+  ASSERT_EQ(train_on(2, whole, steps).exit_code, 0);
+  const std::string checkpoint = format("/checkpoints/step-{:08}", last + 6);
+  EXPECT_EQ(largest_difference(run + checkpoint, whole + checkpoint, kWeightsStem), 0);
+}
+
+}  // namespace
+}  // namespace switchyard::testing
