@@ -1,7 +1,8 @@
 // Attention of single rows over cached keys and values, as decoding needs it. The cache is made of
 // pages of kPagePositions positions; a page holds, at an offset that the call names, the keys
-// [H * K][kPagePositions] (positions side by side, so that a page's scores need no sum over
-// registers) and the values [kPagePositions][H * K]. T: float or Bf16, of the cache and the output.
+// [H][K][kPagePositions] (positions side by side, so that a page's scores need no sum over
+// registers) and the values [H][kPagePositions][K]: what one head reads lies together. T: float or
+// Bf16, of the cache and the output.
 // H: heads, K: width of a head (d_kv).
 // Uses the threads of OpenMP. A row's result is the same to the bit whatever the other rows, the
 // number of threads and what lies in a page behind the row's positions. Throws std::bad_alloc.

@@ -151,5 +151,44 @@ TEST(CacheAttention, RowsDependOnNothingElse) {
   }
 }
 
+/// Whole pages at once and position by position, numbers too small for a whole mantissa among them.
+template <class T>
+void expect_same_store(Isa isa, int64_t width) {
+  constexpr int64_t kHeads = 3, kCount = 2 * kPagePositions + 5;
+  const int64_t inner = kHeads * width;
+  const PageLayout layout = page_layout(0, kHeads, width);
+  Buffer<float> key(kCount * inner), value(kCount * inner);
+  fill_random(key, 1);
+  fill_random(value, 2);
+  for (int64_t i = 0; i < kCount * inner; i += 3) key[i] *= 1e-38f, value[i] *= 1e-38f;
+  const std::size_t bytes = page_bytes<T>(1, kHeads, width);
+  std::vector<std::byte> at_once(3 * bytes), one_by_one(3 * bytes);
+  const auto store_into = [&](std::vector<std::byte>& memory, int64_t together) {
+    for (int64_t first = 0; first < kCount; first += together) {
+      std::vector<std::byte*> pages;
+      std::vector<int64_t> positions;
+      for (int64_t j = first; j < std::min(first + together, kCount); ++j) {
+        pages.push_back(memory.data() + static_cast<std::size_t>(j / kPagePositions) * bytes);
+        positions.push_back(j % kPagePositions);
+      }
+      store_of<T>(table<CacheAttentionTable>(isa))(
+          {layout, static_cast<int64_t>(pages.size()), pages.data(), positions.data(),
+           key.data() + first * inner, value.data() + first * inner, inner});
+    }
+  };
+  store_into(at_once, kCount);
+  store_into(one_by_one, 1);
+  EXPECT_EQ(at_once, one_by_one) << isa_name(isa) << ' ' << width;
+}
+
+TEST(CacheAttention, PagesHoldTheSameHoweverTheyAreFilled) {
+  for (const Isa isa : available_isas()) {
+    for (const int64_t width : {5, 16, 40, 64}) {
+      expect_same_store<float>(isa, width);
+      expect_same_store<Bf16>(isa, width);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace switchyard::kernels

@@ -1,6 +1,6 @@
 // Products of few rows, as decoding makes them: y = x W^T of several weight matrices in one call,
-// W row-major [outputs, depth] as models store it, read once and never packed. Made for few rows,
-// where reading W is what costs; hundreds of rows go faster through kernels/gemm.h.
+// W row-major [outputs, depth] as models store it, never packed. Made for few rows, where reading W
+// is what costs; tile registers take hundreds of rows about as fast as kernels/gemm.h does.
 // T: float or Bf16. Any sizes >= 0, any alignment; no output may overlap an input or another
 // output. Uses the threads of OpenMP. A row's result is the same to the bit whatever the other
 // rows, their number, the other products of the call and the number of threads. Throws

@@ -20,7 +20,7 @@ template <class T>
 void run(Isa isa, const FewRowProduct<T>* products, int64_t count) {
   // What a kernel finds in its working memory must not matter.
   constexpr std::size_t kBytes = 1 << 20;
-  for (int slot = 0; slot < 2; ++slot) std::memset(scratch_bytes(slot, kBytes), 0xFF, kBytes);
+  for (int slot = 0; slot < 3; ++slot) std::memset(scratch_bytes(slot, kBytes), 0xFF, kBytes);
   if constexpr (std::is_same_v<T, float>) {
     table<FewRowTable>(isa).products_f32(products, count);
   } else {
@@ -83,9 +83,9 @@ void compare(Isa isa, int64_t outputs, int64_t depth, int64_t rows) {
 }
 
 TEST(FewRowProduct, MatchesPlainLoops) {
-  const int64_t shapes[][3] = {{1, 1, 1},   {3, 7, 2},    {16, 32, 1},    {64, 64, 1},
-                               {65, 33, 5}, {130, 96, 4}, {200, 160, 16}, {48, 320, 17},
-                               {77, 31, 3}, {64, 128, 40}};
+  const int64_t shapes[][3] = {{1, 1, 1},   {3, 7, 2},     {16, 32, 1},    {64, 64, 1},
+                               {65, 33, 5}, {130, 96, 4},  {200, 160, 16}, {48, 320, 17},
+                               {77, 31, 3}, {64, 128, 40}, {128, 64, 65},  {112, 96, 64}};
   for (const Isa isa : available_isas()) {
     for (const auto& [outputs, depth, rows] : shapes) {
       compare<float>(isa, outputs, depth, rows);
@@ -139,6 +139,25 @@ TEST(FewRowProduct, RowsDependOnNothingElse) {
   for (const Isa isa : available_isas()) {
     expect_same_bits<float>(isa);
     expect_same_bits<Bf16>(isa);
+  }
+}
+
+/// So many deep rows that they are multiplied in several parts.
+TEST(FewRowProduct, ManyRowsGiveWhatEachGivesAlone) {
+  constexpr int64_t kOutputs = 70, kDepth = 4096, kRows = 210;
+  for (const Isa isa : available_isas()) {
+    Case<Bf16> many(kOutputs, kDepth, kRows, 9, false);
+    auto product = many.product(FewRowFinish::kStore);
+    run(isa, &product, 1);
+    for (const int64_t r : {0, 15, 16, 31, 32, 191, 192, 207, 208, 209}) {
+      Case<Bf16> one(kOutputs, kDepth, 1, 9, false);
+      std::copy_n(many.x.data() + r * kDepth, kDepth, one.x.data());
+      product = one.product(FewRowFinish::kStore);
+      run(isa, &product, 1);
+      for (int64_t o = 0; o < kOutputs; ++o) {
+        ASSERT_EQ(one.wide[o], many.wide[r * (kOutputs + 3) + o]) << isa_name(isa) << r << ' ' << o;
+      }
+    }
   }
 }
 

@@ -5,7 +5,6 @@
 #include <bit>
 #include <cstring>
 #include <limits>
-#include <optional>
 #include <utility>
 
 #if defined(__AVX2__)
@@ -14,7 +13,8 @@
 
 #include "kernels/isa_few_rows.h"
 #include "kernels/isa_math.h"
-#include "kernels/isa_matrix.h"
+#include "kernels/isa_tiles.h"
+#include "kernels/isa_vector.h"
 #include "kernels/scratch.h"
 
 namespace switchyard::kernels {
@@ -181,7 +181,9 @@ inline void dot_rows(const int8_t* weights, const int8_t* x, int64_t rows, int64
 /// Dot products along the depth.
 class DotProducts {
  public:
-  explicit DotProducts(const Int8Product& in) : in_(in) {
+  static int64_t most_rows(const Int8Product& in) { return in.rows; }
+  DotProducts(const Int8Product& in, int64_t first, int64_t rows)
+      : in_(in), first_(first), end_(first + rows) {
     if (kOffset == 0) return;
     excess_ = static_cast<int32_t*>(
         scratch_bytes(0, static_cast<std::size_t>(in.rows) * sizeof(int32_t)));
@@ -193,7 +195,18 @@ class DotProducts {
     }
   }
 
-  void operator()(const Panel& panel, int64_t first_row, int64_t rows, int32_t* sums) const {
+  template <class Finish>
+  void run(const Panel& panel, bool /*more*/, const Finish& finish) const {
+    alignas(64) int32_t sums[kRowBlock * kPanel];
+    for (int64_t row = first_; row < end_; row += kRowBlock) {
+      const int64_t rows = std::min(kRowBlock, end_ - row);
+      multiply(panel, row, rows, sums);
+      finish.sums(panel, row, rows, sums);
+    }
+  }
+
+ private:
+  void multiply(const Panel& panel, int64_t first_row, int64_t rows, int32_t* sums) const {
     const int64_t depth = in_.depth;
     const int8_t* x = in_.x + first_row * depth;
     const int8_t* weights = in_.weights + panel.first * depth;
@@ -208,7 +221,6 @@ class DotProducts {
     }
   }
 
- private:
   /// Sums may have wrapped around; they come back.
   static void remove_excess(int32_t excess, int64_t outputs, int32_t* sums) {
 #pragma omp simd
@@ -219,113 +231,74 @@ class DotProducts {
   }
 
   const Int8Product& in_;
-  int32_t* excess_ = nullptr;  // [rows]
+  int64_t first_, end_;        // rows
+  int32_t* excess_ = nullptr;  // [rows of the product]
 };
 
 #if defined(__AMX_INT8__) || defined(__AMXINT8__)  // GCC, Clang 14
-constexpr int64_t kSide = 16, kTileDepth = 64;
-
-/// As the bfloat16 product: 16 weight rows are a left tile as they lie in memory; x is packed into
-/// right tiles once a thread and product, [row block][depth / 4][16 rows][4].
-class TileProducts {
- public:
-  static bool fits(const Int8Product& in) { return in.depth % kTileDepth == 0; }
-  explicit TileProducts(const Int8Product& in) : in_(in) {
-    const int64_t blocks = (in.rows + kRowBlock - 1) / kRowBlock;
-    packed_ = static_cast<int8_t*>(
-        scratch_bytes(1, static_cast<std::size_t>(blocks * kRowBlock * in.depth)));
-    for (int64_t b = 0; b < blocks; ++b) pack(b);
-  }
-
-  /// Whole panels only.
-  void operator()(const Panel& panel, int64_t first_row, int64_t /*rows*/, int32_t* sums) const {
-    const int64_t depth = in_.depth;
-    const int8_t* weights = in_.weights + panel.first * depth;
-    const int8_t* x = packed_ + first_row * depth;
-    alignas(64) int32_t tiles[kPanel * kSide];  // [output, row]
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (int64_t d = 0; d < depth; d += kTileDepth) {
-      const int8_t* w = weights + d;
-      _tile_loadd(6, x + d * kRowBlock, 64);
-      _tile_loadd(4, w, depth);
-      _tile_dpbssd(0, 4, 6);
-      _tile_loadd(5, w + kSide * depth, depth);
-      _tile_dpbssd(1, 5, 6);
-      _tile_loadd(4, w + 2 * kSide * depth, depth);
-      _tile_dpbssd(2, 4, 6);
-      _tile_loadd(5, w + 3 * kSide * depth, depth);
-      _tile_dpbssd(3, 5, 6);
-    }
-    _tile_stored(0, tiles, 64);
-    _tile_stored(1, tiles + kSide * kSide, 64);
-    _tile_stored(2, tiles + 2 * kSide * kSide, 64);
-    _tile_stored(3, tiles + 3 * kSide * kSide, 64);
-    transpose(tiles, kSide, kPanel, kSide, sums, kPanel);
-  }
-
- private:
-  void pack(int64_t block) {
-    int8_t* to = packed_ + block * kRowBlock * in_.depth;
-    std::memset(to, 0, static_cast<std::size_t>(kRowBlock * in_.depth));
-    const int64_t rows = std::min(kRowBlock, in_.rows - block * kRowBlock);
-    for (int64_t r = 0; r < rows; ++r) {
-      const int8_t* from = in_.x + (block * kRowBlock + r) * in_.depth;
-      for (int64_t d = 0; d < in_.depth; d += 4) {
-        std::memcpy(to + d * kRowBlock + 4 * r, from + d, 4);
-      }
-    }
-  }
-
-  const Int8Product& in_;
-  int8_t* packed_;
-};
+using ExactSums = TileProducts<Int8Product>;
+#else
+using ExactSums = DotProducts;
 #endif
 
-/// Exact sums by whatever is fastest, then as float times the scales.
-class Int8Multiplier {
+/// Exact sums as float, times the scales.
+template <class Next>
+class Scale {
  public:
-  explicit Int8Multiplier(const Int8Product& in) : in_(in) {
-#if defined(__AMX_INT8__) || defined(__AMXINT8__)
-    if (TileProducts::fits(in)) tiles_.emplace(in);
-    if (tiles_ && in.outputs % kPanel == 0) return;
-#endif
-    dots_.emplace(in);
-  }
+  Scale(const Int8Product& in, const Next& next) : in_(in), next_(next) {}
 
-  void operator()(const Panel& panel, int64_t first_row, int64_t rows, float* sums) const {
-    alignas(64) int32_t exact[kRowBlock * kPanel];
-    sum(panel, first_row, rows, exact);
+  void sums(const Panel& panel, int64_t first_row, int64_t rows, const int32_t* exact) const {
+    alignas(64) Sums scaled;
     const float* scales = in_.scales + panel.first;
     for (int64_t r = 0; r < rows; ++r) {
       const float row_scale = in_.x_scales[first_row + r];
       const int32_t* from = exact + r * kPanel;
-      float* to = sums + r * kPanel;
+      float* to = scaled + r * kPanel;
 #pragma omp simd
       for (int64_t o = 0; o < panel.outputs; ++o) {
         to[o] = static_cast<float>(from[o]) * (row_scale * scales[o]);
       }
     }
+    next_.sums(panel, first_row, rows, scaled);
+  }
+
+#if defined(__AMX_INT8__) || defined(__AMXINT8__)  // GCC, Clang 14
+  /// Overwrites them.
+  void vectors(int64_t output, int64_t first_row, int64_t rows, Vector* exact) const {
+    const Vector scales = load(in_.scales + output);
+    for (int64_t r = 0; r < rows; ++r) {
+      const Vector own = __builtin_convertvector(reinterpret_cast<Ints>(exact[r]), Vector);
+      exact[r] = own * (in_.x_scales[first_row + r] * scales);
+    }
+    next_.vectors(output, first_row, rows, exact);
+  }
+#endif
+
+ private:
+  const Int8Product& in_;
+  const Next& next_;
+};
+
+#if defined(__AMX_INT8__) || defined(__AMXINT8__)
+using ExactSums = TileProducts<Int8Product>;
+#else
+using ExactSums = DotProducts;
+#endif
+
+class Int8Multiplier {
+ public:
+  static int64_t most_rows(const Int8Product& in) { return ExactSums::most_rows(in); }
+  Int8Multiplier(const Int8Product& in, int64_t first, int64_t rows)
+      : in_(in), sums_(in, first, rows) {}
+
+  template <class Finish>
+  void run(const Panel& panel, bool more, const Finish& finish) {
+    sums_.run(panel, more, Scale<Finish>(in_, finish));
   }
 
  private:
-  void sum(const Panel& panel, int64_t first_row, int64_t rows, int32_t* exact) const {
-#if defined(__AMX_INT8__) || defined(__AMXINT8__)
-    if (tiles_ && panel.outputs == kPanel) {
-      (*tiles_)(panel, first_row, rows, exact);
-      return;
-    }
-#endif
-    (*dots_)(panel, first_row, rows, exact);
-  }
-
   const Int8Product& in_;
-  std::optional<DotProducts> dots_;
-#if defined(__AMX_INT8__) || defined(__AMXINT8__)
-  std::optional<TileProducts> tiles_;
-#endif
+  ExactSums sums_;
 };
 
 void products(const Int8Product* list, int64_t count) {

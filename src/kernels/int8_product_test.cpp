@@ -18,7 +18,7 @@ using testing::with_threads;
 void run(Isa isa, const Int8Product* products, int64_t count) {
   // What a kernel finds in its working memory must not matter.
   constexpr std::size_t kBytes = 1 << 20;
-  for (int slot = 0; slot < 2; ++slot) std::memset(scratch_bytes(slot, kBytes), 0xFF, kBytes);
+  for (int slot = 0; slot < 3; ++slot) std::memset(scratch_bytes(slot, kBytes), 0xFF, kBytes);
   table<Int8ProductTable>(isa).products(products, count);
 }
 
@@ -82,14 +82,23 @@ void expect_plain_loops(Isa isa, Case& c) {
 }
 
 TEST(Int8Product, MatchesPlainLoopsToTheBit) {
-  const int64_t shapes[][3] = {{1, 1, 1},   {3, 7, 2},     {16, 32, 1},    {64, 64, 1},
-                               {65, 33, 5}, {130, 96, 4},  {200, 192, 16}, {48, 320, 17},
-                               {77, 63, 3}, {64, 128, 40}, {129, 65, 6},   {128, 64, 33}};
+  const int64_t shapes[][3] = {{1, 1, 1},     {3, 7, 2},     {16, 32, 1},    {64, 64, 1},
+                               {65, 33, 5},   {130, 96, 4},  {200, 192, 16}, {48, 320, 17},
+                               {77, 63, 3},   {64, 128, 40}, {129, 65, 6},   {128, 64, 33},
+                               {112, 128, 64}};
   for (const Isa isa : available_isas()) {
     for (const auto& [outputs, depth, rows] : shapes) {
       Case c(outputs, depth, rows, 1);
       expect_plain_loops(isa, c);
     }
+  }
+}
+
+/// So many deep rows that they are multiplied in several parts.
+TEST(Int8Product, ManyRowsMatchPlainLoops) {
+  for (const Isa isa : available_isas()) {
+    Case c(70, 8192, 210, 1);
+    expect_plain_loops(isa, c);
   }
 }
 

@@ -273,6 +273,14 @@ inline void swap_blocks(Vector* rows) {
   }
 }
 
+/// A square of vectors becomes its transpose.
+inline void transpose_square(Vector* rows) {
+  swap_blocks<1>(rows);
+  swap_blocks<2>(rows);
+  if constexpr (kLanes > 4) swap_blocks<4>(rows);
+  if constexpr (kLanes > 8) swap_blocks<8>(rows);
+}
+
 /// 32-bit elements: [rows, columns] with `stride` -> [columns, rows] with `to_stride`. Multiples of
 /// 16. On pairs of bfloat16 this makes right factors of left ones' transposes, and back.
 inline void transpose(const void* from_bytes, int64_t stride, int64_t rows, int64_t columns,
@@ -283,10 +291,7 @@ inline void transpose(const void* from_bytes, int64_t stride, int64_t rows, int6
     for (int64_t c = 0; c < columns; c += kLanes) {
       Vector square[kLanes];
       for (int i = 0; i < kLanes; ++i) square[i] = load(from + (r + i) * stride + c);
-      swap_blocks<1>(square);
-      swap_blocks<2>(square);
-      if constexpr (kLanes > 4) swap_blocks<4>(square);
-      if constexpr (kLanes > 8) swap_blocks<8>(square);
+      transpose_square(square);
       for (int i = 0; i < kLanes; ++i) store_vector(to + (c + i) * to_stride + r, square[i]);
     }
   }

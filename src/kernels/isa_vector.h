@@ -34,16 +34,31 @@ inline Vector load(const float* from) {
   return value;
 }
 inline Vector load(const Bf16* from) {
+#if defined(__AVX512F__)
+  // GCC 12 makes three more shuffles of a conversion of the whole vector. A mask, as it warns about
+  // the intrinsic without one.
+  __m256i half;
+  std::memcpy(&half, from, sizeof half);
+  return reinterpret_cast<Vector>(
+      reinterpret_cast<VectorBits>(_mm512_maskz_cvtepu16_epi32(0xFFFF, half)) << 16);
+#else
   uint16_t __attribute__((vector_size(2 * kLanes))) half;
   std::memcpy(&half, from, sizeof half);
   return reinterpret_cast<Vector>(__builtin_convertvector(half, VectorBits) << 16);
+#endif
 }
 inline void store_vector(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
 inline void store_vectors(float* to, Vector first, Vector second) {
   store_vector(to, first);
   store_vector(to + kLanes, second);
 }
-inline Vector splat(float value) { return Vector{} + value; }
+inline Vector splat(float value) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vector>(_mm512_set1_ps(value));
+#else
+  return Vector{} + value;
+#endif
+}
 
 /// The second if either is NaN.
 inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
@@ -97,6 +112,18 @@ inline Vector over_lanes_of_rows(Vector* rows, const Combine& combine) {
   }
 }
 
+/// As store() of each lane: rounds to nearest even, and keeps denormals.
+inline void store_rounded(float* to, Vector value) { store_vector(to, value); }
+inline void store_rounded(Bf16* to, Vector value) {
+  const auto bits = reinterpret_cast<VectorBits>(value);
+  const VectorBits rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
+  const VectorBits quiet = (bits >> 16) | 0x40u;
+  const VectorBits chosen = (bits & 0x7FFFFFFFu) > 0x7F800000u ? quiet : rounded;
+  using Half = uint16_t __attribute__((vector_size(2 * kLanes)));
+  const Half half = __builtin_convertvector(chosen, Half);
+  std::memcpy(to, &half, sizeof half);
+}
+
 #if defined(__AVX512BF16__)
 /// Rounds to nearest even; denormals become 0.
 inline void store_vector(Bf16* to, Vector value) {
@@ -112,16 +139,7 @@ inline void store_vectors(Bf16* to, Vector first, Vector second) {
 }
 
 #else
-/// Rounds to nearest even.
-inline void store_vector(Bf16* to, Vector value) {
-  const auto bits = reinterpret_cast<VectorBits>(value);
-  const VectorBits rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
-  const VectorBits quiet = (bits >> 16) | 0x40u;
-  const VectorBits chosen = (bits & 0x7FFFFFFFu) > 0x7F800000u ? quiet : rounded;
-  using Half = uint16_t __attribute__((vector_size(2 * kLanes)));
-  const Half half = __builtin_convertvector(chosen, Half);
-  std::memcpy(to, &half, sizeof half);
-}
+inline void store_vector(Bf16* to, Vector value) { store_rounded(to, value); }
 
 inline void store_vectors(Bf16* to, Vector first, Vector second) {
   store_vector(to, first);
