@@ -5,6 +5,6 @@
 
 namespace switchyard {
 
-extern const std::string_view kReportHtml, kReportCss, kReportJs;
+extern const std::string_view kReportHtml, kReportCss, kReportJs, kTimelineHtml, kTimelineJs;
 
 }  // namespace switchyard
