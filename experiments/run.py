@@ -18,7 +18,7 @@ NAME names experiments/NAME/experiment.toml:
   [smoke]                   set: what --smoke changes in all runs, to try everything in a minute
 
 A run that is finished is not done again, one that was cut off goes on. Results are written to
-DIR/NAME/results.json and DIR/NAME/results.md; commit, machine and settings stand in both. Needs nothing
+DIR/NAME/results.json and DIR/NAME/results.md with commit, machine and seeds, the former with all settings. Needs nothing
 but Python 3.11 and the built program. With --smoke everything is done anew.
 """
 import argparse
@@ -141,12 +141,22 @@ def lines_of(path, kind):
         return [line for line in map(json.loads, lines) if line["kind"] == kind]
 
 
+def number(value):
+    """Of metrics.jsonl, where null stands for what is not finite."""
+    return math.nan if value is None else value
+
+
 def train(arguments, training):
     """Trains, or takes the result of a finished run. -> the training with its result."""
     folder = arguments.work / "runs" / training["name"]
     result_path = folder.with_name(folder.name + ".json")
+    described = {"settings": {key: as_toml(value) for key, value in training["settings"].items()},
+                 "recipe_text": (arguments.folder / training["recipe"]).read_text()}
     if result_path.exists():
-        return json.loads(result_path.read_text())
+        result = json.loads(result_path.read_text())
+        if {key: result["described"][key] for key in described} != described:
+            fail(f"{training['name']} was run with other settings", f"remove {folder}* to run it again")
+        return result
     words = ["train", "--recipe", arguments.folder / training["recipe"], "--run-dir", folder, "--json"]
     if arguments.threads:
         words += ["--threads", arguments.threads]
@@ -157,11 +167,15 @@ def train(arguments, training):
     run_program(arguments, words, folder.with_name(folder.name + ".log"))
     evaluations = lines_of(folder / "metrics.jsonl", "eval")
     information = json.loads((folder / "run.json").read_text())
+    if not evaluations:
+        fail(f"{training['name']} was never evaluated", "give it held-out data or a task's validation")
     last = evaluations[-1]
+    qualities = [number(line.get("quality", line["nlp"])) for line in evaluations]
     result = training | {
-        "nlp": last["nlp"],
-        "final": last.get("quality", last["nlp"]),
-        "best": max(line.get("quality", line["nlp"]) for line in evaluations),
+        "described": described | {"commit": commit()},
+        "nlp": number(last["nlp"]),
+        "final": qualities[-1],
+        "best": max((q for q in qualities if math.isfinite(q)), default=math.nan),
         "minutes": last["seconds"] / 60,
         "tokens": last["tokens"],
         "parameters": information["parameters"],
@@ -188,9 +202,9 @@ def mean_and_spread(values):
 def cell(values, digits):
     if not values:
         return ""
-    mean, spread = mean_and_spread(values)
     if any(not math.isfinite(value) for value in values):
         return "diverged"
+    mean, spread = mean_and_spread(values)
     return f"{mean:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
 
 
@@ -212,9 +226,10 @@ def make_table(spec, results):
     for row in rows:
         words = [row] + [cell(cells.get((row, column), []), digits) for column in columns]
         if all(share):
-            low, high, own = (mean_and_spread(cells[(name, columns[0])])[0]
+            low, high, own = (mean_and_spread(cells.get((name, columns[0]), [math.nan]))[0]
                               for name in (*share, row))
-            words.append(f"{100 * (own - low) / (high - low):.0f}")
+            gain = high - low
+            words.append(f"{100 * (own - low) / gain:.0f}" if gain > 0 else "")
         lines.append("| " + " | ".join(words) + " |")
     return lines
 
@@ -236,13 +251,14 @@ def main():
     for number, training in enumerate(trainings, 1):
         print(f"[{number}/{len(trainings)}] ", end="", flush=True)
         results.append(train(arguments, training))
-    report = {"experiment": arguments.name, "commit": commit(),
+    commits = sorted({result["described"]["commit"] for result in results})
+    report = {"experiment": arguments.name, "commits": commits,
               "machine": results[-1]["machine"], "smoke": arguments.smoke, "runs": results}
     (arguments.work / "results.json").write_text(json.dumps(report, indent=1) + "\n")
     lines = [f"# {experiment['title']}", "", experiment["question"], ""]
     machine = results[-1]["machine"]
     seeds = sorted({r["variables"]["seed"] for r in results})
-    lines += [f"`experiments/run.py {arguments.name}` at commit {report['commit']}; "
+    lines += [f"`experiments/run.py {arguments.name}` at commit {', '.join(commits)}; "
               f"{machine.get('processor', 'unknown processor')}, {machine['threads']} threads; "
               f"seeds {', '.join(map(str, seeds))}; mean ± standard deviation over seeds.", ""]
     for spec in experiment["tables"]:

@@ -105,9 +105,9 @@ void check(const EvalCommand& command) {
     throw usage_error("--task and --input belong together", "command line",
                       "give a task and a file of it");
   }
-  if (command.data.empty() && command.task.task.empty()) {
-    throw usage_error("nothing to evaluate on", "command line",
-                      "give --data DIR, or --task NAME and --input FILE");
+  if (command.data.empty() == command.task.task.empty()) {
+    throw usage_error(command.data.empty() ? "nothing to evaluate on" : "both --data and --task",
+                      "command line", "give --data DIR, or --task NAME and --input FILE");
   }
 }
 
@@ -115,12 +115,9 @@ void run_task(const EvalCommand& command, const std::string& directory, const Re
   TaskEvaluationCommand task = command.task;
   task.json = command.json;
   task.input_length = command.input_length;
-  // As the run that trained on tasks read them.
-  if (task.input_length == 0 && !recipe.tasks.empty()) {
-    task.input_length = recipe.data.input_length;
-  }
   const std::string& given = command.precision;
-  evaluate_task(task, directory, parse_precision(given.empty() ? recipe.train.precision : given));
+  evaluate_task(task, directory, parse_precision(given.empty() ? recipe.train.precision : given),
+                recipe);
 }
 
 void run(const EvalCommand& command, int threads) {
@@ -130,7 +127,7 @@ void run(const EvalCommand& command, int threads) {
   if (!command.task.task.empty()) {
     prepare_process(threads);
     run_task(command, directory, recipe);
-    if (command.data.empty()) return;
+    return;
   }
   DataConfig config = recipe.data;
   if (command.input_length > 0) config.input_length = command.input_length;

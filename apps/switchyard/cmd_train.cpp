@@ -91,7 +91,7 @@ int train_on_mesh(const Recipe& recipe, TrainOptions options, bool json) {
 }
 
 void run(const TrainCommand& command, int threads) {
-  const Recipe recipe = load_recipe(command.recipe, command.overrides);
+  const Recipe recipe = load_recipe(command.recipe, command.overrides, command.run_directory);
   if (command.print_recipe) {
     fmt::print("{}", recipe.to_toml(/*with_help=*/true));
     return;

@@ -1,6 +1,5 @@
 #include "task_eval.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include <nlohmann/json.hpp>
@@ -13,6 +12,7 @@
 #include "lines.h"
 #include "model/model_directory.h"
 #include "train/task_evaluation.h"
+#include "train/training_data.h"
 
 namespace switchyard {
 namespace {
@@ -36,19 +36,17 @@ nlohmann::ordered_json as_json(const TaskScores& scores, const std::string& dire
 }  // namespace
 
 void evaluate_task(const TaskEvaluationCommand& command, const std::string& directory,
-                   Precision precision) {
-  const Task task = load_task(command.task);
+                   Precision precision, const Recipe& recipe) {
+  auto [task, room] = task_as_read(recipe, command.task);
   const Tokenizer tokenizer = tokenizer_of(directory);
-  TaskConfig::Lengths lengths = task.config().lengths;
-  if (command.input_length > 0) lengths.input = std::min(lengths.input, command.input_length);
-  const EncodingOptions options = {
-      {lengths.input, lengths.target}, static_cast<uint64_t>(command.examples), true};
+  if (command.input_length > 0) room.inputs = command.input_length;
+  const EncodingOptions options = {room, static_cast<uint64_t>(command.examples), true};
   const TaskExamples examples =
       encode_examples(task, command.input, ExampleUse::kEvaluation, tokenizer, options);
   InferenceModel model(map_weights(directory, precision));
   ProgressLine line;
   const TaskScores scores =
-      score_task(model, tokenizer, task, examples, lengths.target, [&](uint64_t done) {
+      score_task(model, tokenizer, task, examples, room.targets, [&](uint64_t done) {
         line.show(format("answering {}  {} of {}", command.task, done, examples.ids.size()));
       });
   line.clear();

@@ -10,8 +10,8 @@
 #include "base/random.h"
 #include "bench/zipf_ids.h"
 #include "data/example_stream.h"
-#include "infer/batcher.h"
 #include "train/batches.h"
+#include "train/task_evaluation.h"
 #include "train/train_step.h"
 
 namespace switchyard {
@@ -20,7 +20,6 @@ namespace {
 constexpr int32_t kEos = 1;
 constexpr double kMedianInput = 60, kLogSpread = 0.8;  // of tasks like GLUE's
 constexpr int64_t kShortestInput = 8, kMostTargets = 12;
-constexpr int64_t kRowsTogether = 32;
 constexpr uint64_t kSeed = 1;
 
 ExampleIds made_up_examples(int64_t count, int64_t longest_input, int64_t vocab_size) {
@@ -93,20 +92,10 @@ class SideRunner {
   std::vector<double> example_rates_, token_rates_;
 };
 
-double answers_per_second(InferenceModel& model, const ExampleIds& examples, int64_t count,
-                          int64_t rows_together) {
-  Batcher batcher(model, rows_together);
+double answers_per_second(InferenceModel& model, const ExampleIds& examples, int64_t together) {
   const Clock::time_point start = Clock::now();
-  for (int64_t i = 0; i < count; ++i) {
-    BatchRequest request;
-    const auto input = examples.input(static_cast<size_t>(i) % examples.size());
-    request.input.assign(input.begin(), input.end());
-    request.max_new_tokens = kMostTargets;
-    batcher.submit(std::move(request));
-  }
-  while (batcher.step()) {
-  }
-  return static_cast<double>(count) / seconds_since(start);
+  answer_ids(model, examples, kMostTargets, together);
+  return static_cast<double>(examples.size()) / seconds_since(start);
 }
 
 nlohmann::json to_json(const FinetuneBenchResult::Side& side) {
@@ -139,10 +128,11 @@ FinetuneBenchResult run_finetune_bench(const Recipe& recipe, const FinetuneBench
     result.mean_target += static_cast<double>(own.targets) / static_cast<double>(examples.size());
   }
   InferenceModel engine(weights_of(model));
-  answers_per_second(engine, examples, std::min<int64_t>(options.answers, kRowsTogether),
-                     kRowsTogether);  // warms up
-  result.answers_per_second = answers_per_second(engine, examples, options.answers, kRowsTogether);
-  result.one_by_one = answers_per_second(engine, examples, options.answers, 1);
+  const ExampleIds asked =
+      made_up_examples(options.answers, recipe.data.input_length, recipe.model.vocab_size);
+  answers_per_second(engine, asked, kAnswersTogether);  // warms up
+  result.answers_per_second = answers_per_second(engine, asked, kAnswersTogether);
+  result.one_by_one = answers_per_second(engine, asked, 1);
   return result;
 }
 

@@ -14,12 +14,6 @@ namespace {
 
 constexpr int64_t kLengthStep = 32;  // lengths of rows that are not packed: few shapes
 
-/// The examples of one row.
-struct RowOfExamples {
-  const ExampleIds* from;
-  std::vector<uint32_t> examples;
-};
-
 SequenceLengths length_of(const RowOfExamples& row) {
   SequenceLengths sum;
   for (const uint32_t i : row.examples) {
@@ -34,17 +28,14 @@ int64_t round_up(int64_t length, int64_t most) {
   return std::min((length + kLengthStep - 1) / kLengthStep * kLengthStep, most);
 }
 
-SequenceLengths batch_lengths(const std::vector<RowOfExamples>& rows,
-                              const ExampleRowOptions& options) {
-  if (options.pack) return options.room;
-  SequenceLengths longest;
+SequenceLengths longest(const std::vector<RowOfExamples>& rows, const SequenceLengths& room) {
+  SequenceLengths most;
   for (const RowOfExamples& row : rows) {
     const SequenceLengths own = length_of(row);
-    longest.inputs = std::max(longest.inputs, own.inputs);
-    longest.targets = std::max(longest.targets, own.targets);
+    most.inputs = std::max(most.inputs, own.inputs);
+    most.targets = std::max(most.targets, own.targets);
   }
-  return {round_up(longest.inputs, options.room.inputs),
-          round_up(longest.targets, options.room.targets)};
+  return {round_up(most.inputs, room.inputs), round_up(most.targets, room.targets)};
 }
 
 void append(std::span<const int32_t> own, int32_t segment, std::vector<int32_t>& ids,
@@ -54,8 +45,7 @@ void append(std::span<const int32_t> own, int32_t segment, std::vector<int32_t>&
 }
 
 TokenBatch make_batch_of(const std::vector<RowOfExamples>& rows, uint64_t first,
-                         const ExampleRowOptions& options) {
-  const SequenceLengths lengths = batch_lengths(rows, options);
+                         const SequenceLengths& lengths) {
   TokenBatch batch;
   batch.num_sequences = static_cast<int64_t>(rows.size());
   batch.input_length = lengths.inputs;
@@ -118,14 +108,28 @@ ExampleStream::ExampleStream(std::vector<ExampleSource> sources, const ExampleRo
   fingerprint_ = to_hex(hash64(all));
 }
 
-TokenBatch ExampleStream::batch(uint64_t first, int64_t count) const {
+RowOfExamples ExampleStream::row(uint64_t number) const {
+  const MixtureSchedule::Place place = mixture_->at(number);
+  const ExampleRows& source = *sources_[place.source];
+  return {&source.examples(), source.row(place.index)};
+}
+
+/// Of rows [first, end): by the whole batches that they belong to.
+SequenceLengths ExampleStream::width(uint64_t first, uint64_t end) const {
+  if (options_.pack) return options_.room;
+  const auto batch = static_cast<uint64_t>(options_.batch_rows);
   std::vector<RowOfExamples> rows;
-  for (uint64_t i = first; i < first + static_cast<uint64_t>(count); ++i) {
-    const MixtureSchedule::Place place = mixture_->at(i);
-    const ExampleRows& source = *sources_[place.source];
-    rows.push_back({&source.examples(), source.row(place.index)});
+  for (uint64_t i = first / batch * batch; i < (end + batch - 1) / batch * batch; ++i) {
+    rows.push_back(row(i));
   }
-  return make_batch_of(rows, first, options_);
+  return longest(rows, options_.room);
+}
+
+TokenBatch ExampleStream::batch(uint64_t first, int64_t count) const {
+  const uint64_t end = first + static_cast<uint64_t>(count);
+  std::vector<RowOfExamples> rows;
+  for (uint64_t i = first; i < end; ++i) rows.push_back(row(i));
+  return make_batch_of(rows, first, width(first, end));
 }
 
 uint64_t ExampleStream::num_examples() const {
@@ -141,18 +145,22 @@ double ExampleStream::examples_per_row() const {
 }
 
 HeldOutExamples::HeldOutExamples(ExampleIds examples, const ExampleRowOptions& options)
-    : examples_(std::move(examples)),
-      options_(options),
-      rows_(rows_in_order(examples_, options_)) {}
+    : examples_(std::move(examples)), rows_(rows_in_order(examples_, options)) {
+  lengths_ = options.pack ? options.room : longest(rows(0, rows_.size()), options.room);
+}
 
-TokenBatch HeldOutExamples::batch(uint64_t first, int64_t count) const {
-  const uint64_t end = std::min(num_sequences(), first + static_cast<uint64_t>(count));
+std::vector<RowOfExamples> HeldOutExamples::rows(uint64_t first, uint64_t end) const {
   std::vector<RowOfExamples> rows;
   for (uint64_t r = first; r < end; ++r) {
     const auto row = rows_.row(r);
     rows.push_back({&examples_, {row.begin(), row.end()}});
   }
-  return make_batch_of(rows, first, options_);
+  return rows;
+}
+
+TokenBatch HeldOutExamples::batch(uint64_t first, int64_t count) const {
+  const uint64_t end = std::min(num_sequences(), first + static_cast<uint64_t>(count));
+  return make_batch_of(rows(first, end), first, lengths_);
 }
 
 }  // namespace switchyard

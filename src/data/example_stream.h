@@ -22,10 +22,18 @@ struct ExampleRowOptions {
   SequenceLengths room;  // of a row; each example fits
   bool pack = true;      // several examples a row; else batches are as long as their longest row
   uint64_t seed = 1;
+  int64_t batch_rows = 1;  // of a batch: those that share a width if they are not packed
 };
 
-/// A mixture without end: each source goes through epochs of its own. Batches of packed rows all
-/// have one shape; others are cut to their longest row, rounded up to a multiple of 32.
+/// The examples of one row.
+struct RowOfExamples {
+  const ExampleIds* from;
+  std::vector<uint32_t> examples;
+};
+
+/// A mixture without end: each source goes through epochs of its own. Packed rows all have one
+/// shape; others are as long as the longest of the batch of batch_rows that they belong to,
+/// whatever part of it is asked for, rounded up to a multiple of 32.
 class ExampleStream : public SequenceStream {
  public:
   ExampleStream(std::vector<ExampleSource> sources, const ExampleRowOptions& options);
@@ -39,6 +47,9 @@ class ExampleStream : public SequenceStream {
   double examples_per_row() const;
 
  private:
+  RowOfExamples row(uint64_t number) const;
+  SequenceLengths width(uint64_t first, uint64_t end) const;
+
   ExampleRowOptions options_;
   std::vector<std::unique_ptr<ExampleRows>> sources_;
   std::vector<double> shares_;  // of rows
@@ -46,19 +57,21 @@ class ExampleStream : public SequenceStream {
   std::string fingerprint_;
 };
 
-/// Every example once, in order, packed or not as in training.
+/// Every example once, in order, packed or not as in training. All rows have one width.
 class HeldOutExamples : public HeldOutStream {
  public:
   HeldOutExamples(ExampleIds examples, const ExampleRowOptions& options);
 
   uint64_t num_sequences() const override { return rows_.size(); }
   TokenBatch batch(uint64_t first, int64_t count) const override;
-  SequenceLengths lengths() const override { return options_.room; }
+  SequenceLengths lengths() const override { return lengths_; }
 
  private:
+  std::vector<RowOfExamples> rows(uint64_t first, uint64_t end) const;
+
   ExampleIds examples_;
-  ExampleRowOptions options_;
   PackedRows rows_;
+  SequenceLengths lengths_;
 };
 
 }  // namespace switchyard

@@ -166,6 +166,28 @@ TEST(ExampleStreamTest, RowsThatAreNotPackedAreCutToTheLongest) {
   EXPECT_EQ(stream.batch(0, 16).input_segments[0], 1);
 }
 
+// As ranks ask for their rows of a batch: what they compute must not depend on how many they are.
+TEST(ExampleStreamTest, PartsOfABatchAreAsWideAsTheWhole) {
+  std::vector<ExampleSource> sources;
+  sources.push_back({examples(100, 60, 64, 24), 1});
+  ExampleRowOptions wide = options(false);
+  wide.batch_rows = 4;
+  const ExampleStream stream(std::move(sources), wide);
+  std::set<int64_t> widths;
+  for (uint64_t first = 0; first < 60; first += 4) {
+    const TokenBatch whole = stream.batch(first, 4);
+    widths.insert(whole.input_length);
+    Ids parts;
+    for (uint64_t row = first; row < first + 4; ++row) {
+      const TokenBatch part = stream.batch(row, 1);
+      EXPECT_EQ(part.target_length, whole.target_length);
+      parts.insert(parts.end(), part.inputs.begin(), part.inputs.end());
+    }
+    EXPECT_EQ(parts, whole.inputs);
+  }
+  EXPECT_GT(widths.size(), 1);
+}
+
 TEST(ExampleStreamTest, LoaderGivesTheSameOnAnyNumberOfThreads) {
   std::vector<ExampleSource> sources;
   sources.push_back({examples(100, 30, 20, 8), 1});
@@ -187,6 +209,7 @@ TEST(HeldOutExamplesTest, EveryExampleOnceHoweverItIsCut) {
     std::vector<int32_t> names;
     for (uint64_t at = 0; at < held_out.num_sequences(); at += 7) {
       const TokenBatch batch = held_out.batch(at, 7);
+      EXPECT_EQ(batch.input_length, held_out.lengths().inputs) << "one width for all";
       for (int64_t r = 0; r < batch.num_sequences; ++r) {
         const std::vector<int32_t> own = names_in_row(batch, r);
         names.insert(names.end(), own.begin(), own.end());

@@ -68,6 +68,7 @@ class Embedding : public torch::autograd::Function<Embedding> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const ProfileScope profile("embedding backward");
     Parameter& table = saved_parameter(context, "table");
+    if (table.frozen()) return {at::Tensor(), at::Tensor(), at::Tensor()};
     const at::Tensor ids = context->get_saved_variables()[0].reshape(-1);
     const auto [buffer, accumulate] = table.gradient_for_writing();
     if (!accumulate) buffer.zero_();

@@ -42,7 +42,7 @@ std::string group_key(const RunData& run) {
 std::string setting(const RunData& run, std::string_view key) {
   // A student is evaluated as a run without a teacher is.
   if (key == "objective.kind" && run.recipe.objective.kind == "distill") {
-    return run.recipe.tasks.empty() ? "\"span_corruption\"" : "\"seq2seq\"";
+    return run.recipe.data.train.empty() ? "\"seq2seq\"" : "\"span_corruption\"";
   }
   Recipe recipe = run.recipe;
   FieldList fields;

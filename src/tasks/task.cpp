@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kMostTokens = 1 << 20;
 
-/// The names in a table of free names become fields of the list, so that it reads and checks them.
+/// The names in [fields] and [labels] become fields of the list, so that it reads and checks them.
 TaskConfig read_config(const std::string& text, const std::string& source) {
   TaskConfig config;
   for (const std::string& name : toml_table_keys(text, "fields")) config.fields[name];

@@ -32,8 +32,11 @@ json to_json(const TrainPosition& position) {
                  {"health", position.health.to_json()},
                  {"skipped_batches", position.skipped.ranges()},
                  {"data", position.data}};
+  // A number that is not finite is written as null, and read as none.
   if (position.nlp) object["nlp"] = *position.nlp;
   if (position.quality) object["quality"] = *position.quality;
+  if (position.quality) object["quality_metric"] = position.quality_metric;
+  if (!position.teacher.empty()) object["teacher"] = position.teacher;
   return object;
 }
 
@@ -41,6 +44,12 @@ json read_state(const std::string& directory) {
   const std::string path = directory + kStateFile;
   if (!fs::exists(path)) throw damaged_error("the file is missing", path, kHint);
   return parse_json(read_file(path), path);
+}
+
+/// Nothing where it is missing or null, as a number that is not finite is written.
+std::optional<double> finite_number(const json& object, const char* key) {
+  const json value = object.value(key, json());
+  return value.is_number() ? std::optional(value.get<double>()) : std::nullopt;
 }
 
 TrainPosition position_of(const json& object, const std::string& directory) {
@@ -57,10 +66,14 @@ TrainPosition position_of(const json& object, const std::string& directory) {
          object.value("skipped_batches", std::vector<SkippedBatches::Range>())) {
       position.skipped.add(begin, end);
     }
-    if (object.contains("nlp")) position.nlp = object.at("nlp").get<double>();
-    // Checkpoints of earlier versions were compared by their NLP alone.
-    position.quality = position.nlp;
-    if (object.contains("quality")) position.quality = object.at("quality").get<double>();
+    position.nlp = finite_number(object, "nlp");
+    position.quality = finite_number(object, "quality");
+    position.quality_metric = object.value("quality_metric", std::string());
+    if (!object.contains("quality_metric")) {  // of an earlier version, compared by NLP alone
+      position.quality = position.nlp;
+      position.quality_metric = kNlpMetric;
+    }
+    position.teacher = object.value("teacher", std::string());
     return position;
   } catch (const json::exception& error) {
     throw damaged_error(format("unsound state ({})", error.what()), directory + kStateFile, kHint);

@@ -18,6 +18,9 @@
 
 namespace switchyard {
 
+/// The quality of a run without tasks.
+constexpr const char* kNlpMetric = "nlp";
+
 /// Where a run stands, besides weights and the optimizer's state.
 struct TrainPosition {
   int64_t step = 0;               // steps made
@@ -29,7 +32,9 @@ struct TrainPosition {
   SkippedBatches skipped;         // batches that roll backs left out
   std::string data;               // fingerprint of the training data
   std::optional<double> nlp;      // of an evaluation after this very step
-  std::optional<double> quality;  // of the same by train.best_metric
+  std::optional<double> quality;  // of the same by `quality_metric`, finite
+  std::string quality_metric;     // train.best_metric, as the evaluator understands it
+  std::string teacher;            // fingerprint of its weights; empty without one
 };
 
 struct CheckpointOptions {

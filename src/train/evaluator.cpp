@@ -1,16 +1,17 @@
 #include "train/evaluator.h"
 
-#include <algorithm>
+#include <limits>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/format.h"
+#include "infer/engine/expert_choice.h"
 #include "infer/engine/weights.h"
+#include "train/checkpoint.h"
 
 namespace switchyard {
 namespace {
 
-constexpr const char* kNlp = "nlp";
 constexpr const char* kMean = "mean";
 
 /// "NAME/NUMBER" apart.
@@ -18,6 +19,13 @@ std::pair<std::string, std::string> parts_of(const std::string& metric) {
   const size_t slash = metric.find('/');
   if (slash == metric.npos) return {};
   return {metric.substr(0, slash), metric.substr(slash + 1)};
+}
+
+void check_router(const MoeConfig& moe) {
+  const std::string reason = moe.num_experts > 0 ? batch_dependence(moe) : "";
+  if (reason.empty()) return;
+  throw usage_error("answers to tasks cannot be decoded: " + reason, "tasks",
+                    "leave the tasks' validation out, or choose another router");
 }
 
 Error unknown_metric(const std::string& metric, const std::string& hint) {
@@ -35,40 +43,49 @@ double RunEvaluation::seconds() const {
 
 Evaluator::Evaluator(const Recipe& recipe, const TrainingData& data, const Mesh& mesh)
     : data_(data), mesh_(mesh), best_metric_(recipe.train.best_metric) {
-  if (best_metric_.empty()) best_metric_ = data.tasks.empty() ? kNlp : kMean;
+  if (best_metric_.empty()) best_metric_ = data.tasks.empty() ? kNlpMetric : kMean;
   if (!data.tasks.empty()) tokenizer_.emplace(data.tokenizer_path);
-  if (best_metric_ == kNlp || (best_metric_ == kMean && !data.tasks.empty())) return;
-  const std::string name = parts_of(best_metric_).first;
-  std::vector<std::string> names;
-  for (const DecodedTask& task : data.tasks) names.push_back(task.name + "/NUMBER");
-  names.insert(names.begin(), kNlp);
-  if (std::any_of(data.tasks.begin(), data.tasks.end(),
-                  [&](const DecodedTask& task) { return task.name == name; })) {
-    return;
+  if (!data.tasks.empty()) check_router(recipe.model.moe);
+  check_metric();
+}
+
+/// So that a wrong name is not found out at the first evaluation.
+void Evaluator::check_metric() const {
+  if (best_metric_ == kNlpMetric || (best_metric_ == kMean && !data_.tasks.empty())) return;
+  const auto [name, number] = parts_of(best_metric_);
+  std::vector<std::string> names = {kNlpMetric};
+  for (const DecodedTask& task : data_.tasks) {
+    names.push_back(task.name + "/NUMBER");
+    if (task.name != name) continue;
+    std::vector<std::string> numbers;
+    for (const auto& [own, value] : perfect_scores(task.task, task.validation)) {
+      if (own == number) return;
+      numbers.push_back(own);
+    }
+    throw unknown_metric(best_metric_, format("{} has {}", name, fmt::join(numbers, ", ")));
   }
   throw unknown_metric(best_metric_, format("there is {}", fmt::join(names, ", ")));
 }
 
 double Evaluator::quality(const RunEvaluation& evaluation) const {
-  if (best_metric_ == kNlp) return evaluation.all.nlp();
+  if (best_metric_ == kNlpMetric) return evaluation.all.nlp();
   if (best_metric_ == kMean) {
+    if (evaluation.tasks.empty()) return std::numeric_limits<double>::quiet_NaN();
     double sum = 0;
     for (const TaskScores& scores : evaluation.tasks) sum += scores.mean();
     return sum / static_cast<double>(evaluation.tasks.size());
   }
   const auto [name, number] = parts_of(best_metric_);
-  std::vector<std::string> numbers;
   for (const TaskScores& scores : evaluation.tasks) {
     if (scores.name != name) continue;
     for (const auto& [own, value] : scores.numbers) {
       if (own == number) return value;
-      numbers.push_back(own);
     }
   }
-  throw unknown_metric(best_metric_, format("{} has {}", name, fmt::join(numbers, ", ")));
+  return std::numeric_limits<double>::quiet_NaN();
 }
 
-RunEvaluation Evaluator::evaluate(EncoderDecoder& model,
+RunEvaluation Evaluator::evaluate(EncoderDecoder& model, bool decode,
                                   const std::function<void(const std::string&)>& show) const {
   RunEvaluation evaluation;
   for (const HeldOut& held_out : data_.held_out) {
@@ -81,7 +98,7 @@ RunEvaluation Evaluator::evaluate(EncoderDecoder& model,
     evaluation.by_source.emplace_back(held_out.name, std::move(result));
   }
   if (!mesh_.is_first()) return evaluation;
-  if (!data_.tasks.empty()) {
+  if (decode && !data_.tasks.empty()) {
     InferenceModel engine(weights_of(model));
     for (const DecodedTask& task : data_.tasks) {
       const auto progress = [&](uint64_t done) {

@@ -19,7 +19,7 @@ struct RunEvaluation {
   EvaluationResult all;                                             // over what is held out
   std::vector<std::pair<std::string, EvaluationResult>> by_source;  // in the recipe's order
   std::vector<TaskScores> tasks;
-  double quality = 0;  // what train.best_metric names; more is better
+  double quality = 0;  // by the evaluator's metric(); more is better; NaN where it is not defined
 
   double seconds() const;
 };
@@ -27,18 +27,21 @@ struct RunEvaluation {
 class Evaluator {
  public:
   /// `data` and `mesh` must outlive it. Throws Error(kUsage) if train.best_metric names nothing
-  /// that is measured.
+  /// that is measured, or if answers are to be decoded and the router does not choose token by
+  /// token (infer/engine/expert_choice.h).
   Evaluator(const Recipe& recipe, const TrainingData& data, const Mesh& mesh);
 
   bool has_work() const { return !data_.held_out.empty(); }
+  /// What qualities are measured by: kNlpMetric, "mean" or "NAME/NUMBER".
+  const std::string& metric() const { return best_metric_; }
   /// All ranks call it. Held-out sequences are shared out; tasks are answered by rank 0 alone, and
-  /// the others have neither answers nor quality. `show` is told what is being done. Tasks need a
-  /// model on the CPU whose router chooses token by token (infer/engine/expert_choice.h); throws
-  /// Error(kUsage) otherwise.
-  RunEvaluation evaluate(EncoderDecoder& model,
+  /// the others have neither answers nor quality. `show` is told what is being done. `decode`:
+  /// answers to tasks too, for which weights must be finite and on the CPU.
+  RunEvaluation evaluate(EncoderDecoder& model, bool decode,
                          const std::function<void(const std::string&)>& show) const;
 
  private:
+  void check_metric() const;
   double quality(const RunEvaluation& evaluation) const;
 
   const TrainingData& data_;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "checkpoint/tensor_files.h"
 #include "model/model_directory.h"
 #include "ops/ops.h"
 #include "tests/error_of.h"
@@ -18,6 +19,7 @@
 #include "train/run_directory.h"
 #include "train/teacher.h"
 #include "train/trainer.h"
+#include "train/training_data.h"
 
 namespace switchyard {
 namespace {
@@ -206,6 +208,82 @@ TEST_F(FinetuningTest, FrozenParametersDoNotChangeByABit) {
               HasSubstr("every parameter is frozen"));
 }
 
+TEST_F(FinetuningTest, FrozenParametersHaveNoOptimizerState) {
+  for (const char* kind : {"adamw", "adafactor"}) {
+    const std::string name = format("run-{}", kind);
+    run(name, {"train.freeze=experts", format("optimizer.kind={}", kind), "train.steps=4"});
+    const TensorFiles state(checkpoint_path(folder_ / name, 4) + "/training_state", "optimizer");
+    EXPECT_FALSE(state.tensors().empty());
+    for (const auto& [tensor, stored] : state.tensors()) {
+      EXPECT_EQ(tensor.find(".experts."), std::string::npos) << tensor;
+    }
+    run(name, {"train.freeze=experts", format("optimizer.kind={}", kind), "train.steps=8"});
+  }
+}
+
+// Correlations with answers that are all alike are not defined.
+TEST_F(FinetuningTest, AQualityThatIsNotDefinedDoesNoHarm) {
+  std::string numbers = kTask;
+  numbers.replace(numbers.find("accuracy"), 8, "pearson");
+  folder_.put("numbers.toml", numbers);
+  const std::vector<std::string> undefined = {"tasks.kinds.task=" + (folder_ / "numbers.toml"),
+                                              "train.best_metric=kinds/pearson_corrcoef",
+                                              "train.keep_best=1", "train.keep_checkpoints=1"};
+  const auto with = [&](const std::string& more) {
+    std::vector<std::string> all = undefined;
+    all.push_back(more);
+    return all;
+  };
+  run("run", with("train.steps=4"));
+  EXPECT_FALSE(read_position(checkpoint_path(folder_ / "run", 4)).quality);
+  EXPECT_TRUE(evaluations("run").back()["quality"].is_null());
+  run("run", with("train.steps=8"));
+  EXPECT_EQ(evaluations("run").back()["step"], 8);
+}
+
+TEST_F(FinetuningTest, GoesOnWithoutWhatItBeganWith) {
+  run("run", {"train.steps=4"});
+  fs::remove_all(folder_ / "start");
+  run("run", {"train.steps=8"});
+  EXPECT_EQ(evaluations("run").back()["step"], 8);
+  EXPECT_TRUE(fs::exists(checkpoint_path(folder_ / "run", 8) + "/spiece.model"));
+}
+
+TEST_F(FinetuningTest, AnswersBeyondTheCheckpointAreRemoved) {
+  run("run", {"train.steps=4"});
+  folder_.put("run/predictions/step-00000099/kinds.jsonl", "{}\n");
+  run("run", {"train.steps=8"});
+  EXPECT_FALSE(fs::exists(folder_ / "run/predictions/step-00000099"));
+  EXPECT_TRUE(fs::exists(folder_ / "run/predictions/step-00000004/kinds.jsonl"));
+}
+
+TEST_F(FinetuningTest, OnlyQualitiesOfOneMetricAreCompared) {
+  const std::vector<std::string> best = {"train.keep_best=1", "train.keep_checkpoints=1"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), best.begin(), best.end());
+    return more;
+  };
+  run("run", with({"train.steps=8"}));          // accuracy: 0 to 100
+  run("run", with({"train.best_metric=nlp"}));  // below 0
+  const std::vector<int64_t> left = list_checkpoints(folder_ / "run");
+  EXPECT_EQ(left, std::vector<int64_t>{12}) << "the newest is the best by what counts now";
+}
+
+TEST_F(FinetuningTest, TasksThatAreOnlyEvaluatedMayComeAndChange) {
+  run("run", {"train.steps=4"});
+  folder_.put("more.toml", std::string(kTask).replace(std::string(kTask).find("= 6"), 3, "= 9"));
+  run("run", {"train.steps=8", "tasks.more.task=" + (folder_ / "more.toml"),
+              "tasks.more.validation=" + (folder_ / "val.jsonl"), "tasks.none.weight=2"});
+  EXPECT_TRUE(evaluations("run").back()["tasks"].contains("more"));
+  EXPECT_THAT(error_of([&] {
+                load_recipe("", {"objective.kind=seq2seq", "tasks.boolq.validation=x"});
+              }).what(),
+              HasSubstr("without a task to train on"));
+  Recipe nothing;
+  nothing.tasks["boolq"].validation = "x";
+  EXPECT_THAT(error_of([&] { open_training_data(nothing); }).what(), HasSubstr("no training data"));
+}
+
 TEST_F(FinetuningTest, RecipesTakeTheirModelFromWhereTheyStart) {
   const Recipe ours = recipe();
   EXPECT_EQ(ours.model.d_model, 24);
@@ -304,6 +382,16 @@ TEST_F(FinetuningTest, DistilsOnTasksAndGoesOnToTheSameBits) {
   const auto a = weights(checkpoint_path(folder_ / "whole", 8));
   const auto b = weights(checkpoint_path(folder_ / "parts", 8));
   for (const auto& [name, value] : a) EXPECT_TRUE(at::equal(value, b.at(name))) << name;
+  // A teacher that was trained further is another one.
+  settings_[0] = "objective.kind=seq2seq";
+  settings_[1] = "train.start_from=" + (folder_ / "start");
+  run("teacher", {"train.steps=64", "train.checkpoint_every=0"});
+  settings_[0] = "objective.kind=distill";
+  settings_[1] = "objective.teacher=" + (folder_ / "teacher");
+  EXPECT_THAT(error_of([&] { run("parts", with("train.steps=9")); }).what(),
+              HasSubstr("the teacher's weights are not those"));
+  settings_[1] = "objective.teacher=" + checkpoint_path(folder_ / "teacher", 60);
+  run("parts", with("train.steps=9"));
   bool told = false;
   for (const json& line : read_metrics(folder_ / "whole/metrics.jsonl").lines) {
     told |= line["kind"] == "train" && line.contains("soft_loss");

@@ -38,7 +38,7 @@ std::vector<std::string> split(const std::string& patterns) {
 
 }  // namespace
 
-void freeze_parameters(const std::string& patterns, ParameterSet& parameters) {
+ParameterSet& freeze_parameters(const std::string& patterns, ParameterSet& parameters) {
   for (const std::string& pattern : split(patterns)) {
     bool found = false;
     for (Parameter& parameter : parameters.all()) {
@@ -56,6 +56,7 @@ void freeze_parameters(const std::string& patterns, ParameterSet& parameters) {
   if (std::all_of(all.begin(), all.end(), [](const Parameter& p) { return p.frozen(); })) {
     throw usage_error("every parameter is frozen", "train.freeze", "leave some to train");
   }
+  return parameters;
 }
 
 }  // namespace switchyard

@@ -11,6 +11,7 @@ namespace switchyard {
 /// embeddings) and patterns of names in which * stands for any text, as
 /// "encoder.block.0.*, *.layer_norm.weight". Throws Error(kUsage) for a pattern that meets no
 /// parameter, and if none is left to train.
-void freeze_parameters(const std::string& patterns, ParameterSet& parameters);
+/// Returns `parameters`.
+ParameterSet& freeze_parameters(const std::string& patterns, ParameterSet& parameters);
 
 }  // namespace switchyard

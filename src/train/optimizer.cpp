@@ -44,6 +44,10 @@ class AdamW : public Optimizer {
  public:
   AdamW(const OptimizerConfig& config, ParameterSet& parameters) : config_(config) {
     for (Parameter& parameter : parameters.all()) {
+      if (parameter.frozen()) {
+        slots_.push_back({&parameter, {}, {}, 0});
+        continue;
+      }
       const at::Tensor value = parameter.value().detach();
       slots_.push_back(
           {&parameter, at::zeros_like(value), at::zeros_like(value), decay_of(config_, parameter)});
@@ -64,6 +68,7 @@ class AdamW : public Optimizer {
   std::vector<OptimizerTensor> state() override {
     std::vector<OptimizerTensor> tensors;
     for (Slot& slot : slots_) {
+      if (slot.parameter->frozen()) continue;
       tensors.push_back({slot.parameter->name() + ".first_moment", slot.first});
       tensors.push_back({slot.parameter->name() + ".second_moment", slot.second});
     }
@@ -117,7 +122,7 @@ class Adafactor : public Optimizer {
  public:
   Adafactor(const OptimizerConfig& config, ParameterSet& parameters) : config_(config) {
     for (Parameter& parameter : parameters.all()) {
-      slots_.push_back(make_slot(parameter));
+      slots_.push_back(parameter.frozen() ? Slot{&parameter, {}, {}, {}, 0} : make_slot(parameter));
       num_matrices_ += parameter.num_matrices();
     }
   }
@@ -151,6 +156,7 @@ class Adafactor : public Optimizer {
   std::vector<OptimizerTensor> state() override {
     std::vector<OptimizerTensor> tensors;
     for (Slot& slot : slots_) {
+      if (slot.parameter->frozen()) continue;
       const std::string& name = slot.parameter->name();
       if (slot.columns.defined()) {
         tensors.push_back({name + ".second_moment_rows", slot.rows});

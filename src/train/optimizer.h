@@ -57,7 +57,8 @@ class Optimizer {
   std::function<void()> before_update_;
 };
 
-/// `parameters` must outlive the optimizer. The state is allocated here, zeros.
+/// `parameters` must outlive the optimizer. The state is allocated here, zeros; none for parameters
+/// that are frozen by now.
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, ParameterSet& parameters);
 
 /// Sum of squares of each parameter's gradient, in double, in the order of the set; 0 of one

@@ -63,6 +63,10 @@ void check_tasks(const Recipe& recipe, const std::string& where) {
                         "letters, digits, _ and - name tasks, and files of predictions");
     }
     trained |= !entry.train.empty();
+    if (entry.weight <= 0 && entry.weight != -1) {
+      throw usage_error(format("tasks.{}.weight = {}", name, entry.weight), where,
+                        "give a share above 0, or -1 for what the task's file says");
+    }
     if (!entry.validation.empty() && recipe.train.precision == "bf16") {
       throw usage_error(
           format("tasks.{}.validation is decoded, which precision = \"bf16\" cannot", name), where,
@@ -80,10 +84,21 @@ void check_tasks(const Recipe& recipe, const std::string& where) {
   if (trained && !recipe.data.train.empty()) {
     throw usage_error("both data.train and tasks to train on", where, "give one of them");
   }
+  if (!recipe.data.tokenizer.empty() && !recipe.data.train.empty()) {
+    throw usage_error("data.tokenizer with data.train, which has a tokenizer of its own", where,
+                      "leave data.tokenizer out");
+  }
 }
 
 void check_distillation(const Recipe& recipe, const std::string& where) {
   const ObjectiveConfig& objective = recipe.objective;
+  if (objective.student_start != "none" &&
+      (objective.kind != "distill" || !recipe.train.start_from.empty())) {
+    throw usage_error(
+        format("objective.student_start = \"{}\" {}", objective.student_start,
+               objective.kind == "distill" ? "with train.start_from" : "without a teacher"),
+        where, "set it to \"none\"");
+  }
   if ((objective.kind == "distill") == !objective.teacher.empty()) return;
   throw usage_error(format("objective.kind = \"{}\" {} objective.teacher", objective.kind,
                            objective.teacher.empty() ? "without" : "with"),

@@ -135,7 +135,10 @@ struct Recipe {
 ///  * [model] with objective.teacher: a dense model of the teacher's shape;
 ///  * [optimizer] of seq2seq: T5's for fine-tuning, a constant rate of 0.001.
 /// Throws Error(kUsage) naming file, line, key and the nearest known key.
-Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides = {});
+/// `run_directory`: of a run that may go on: if it holds one, [model] is that run's where it would
+/// be another model's.
+Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides = {},
+                   const std::string& run_directory = {});
 
 /// Reads the complete recipe of a run, whose models need not be there any more. Throws the same.
 Recipe load_run_recipe(const std::string& path);

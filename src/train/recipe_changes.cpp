@@ -24,6 +24,8 @@ constexpr std::string_view kFreeKeys[] = {"data.validation",
                                           "train.micro_batch_sequences",
                                           "train.recompute",
                                           "train.best_metric",
+                                          "train.start_from",
+                                          "objective.teacher",
                                           "mesh.data",
                                           "mesh.expert",
                                           "mesh.model",
@@ -51,6 +53,19 @@ constexpr std::string_view kTrainingKeys[] = {"optimizer.learning_rate",
                                               "health.slow_window",
                                               "health.slow_drop"};
 
+void drop_empty_tasks(Recipe& recipe) {
+  std::erase_if(recipe.tasks, [](const auto& task) {
+    return task.second.train.empty() && task.second.validation.empty();
+  });
+}
+
+/// Whether a key belongs to a task that is not trained on.
+bool is_of_evaluated_task(const std::string& key, const Recipe& recipe) {
+  return std::any_of(recipe.tasks.begin(), recipe.tasks.end(), [&](const auto& task) {
+    return key.starts_with("tasks." + task.first + ".") && task.second.train.empty();
+  });
+}
+
 template <size_t kCount>
 bool holds(const std::string_view (&keys)[kCount], std::string_view key) {
   return std::find(std::begin(keys), std::end(keys), key) != std::end(keys);
@@ -66,6 +81,8 @@ KeyChange change_of_key(const std::string& key) {
 
 std::vector<RecipeDifference> recipe_differences(const Recipe& ours, const Recipe& theirs) {
   Recipe a = ours, b = theirs;
+  drop_empty_tasks(a);
+  drop_empty_tasks(b);
   a.add_tasks_of(theirs);
   b.add_tasks_of(ours);
   FieldList fields_a, fields_b;
@@ -76,7 +93,9 @@ std::vector<RecipeDifference> recipe_differences(const Recipe& ours, const Recip
     const std::string& key = fields_a.fields()[i].key;
     const std::string left = fields_a.fields()[i].to_toml();
     const std::string right = fields_b.fields()[i].to_toml();
-    if (left != right) differences.push_back({key, left, right, change_of_key(key)});
+    if (left == right) continue;
+    const bool is_free = is_of_evaluated_task(key, a) && is_of_evaluated_task(key, b);
+    differences.push_back({key, left, right, is_free ? KeyChange::kFree : change_of_key(key)});
   }
   return differences;
 }

@@ -1,5 +1,6 @@
 // Reads a recipe over what it starts from: the defaults of its objective and the model it names.
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
 #include <set>
 #include <string_view>
@@ -88,7 +89,8 @@ void check_shape(ModelConfig ours, const std::string& start, ModelConfig theirs,
 
 }  // namespace
 
-Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides) {
+Recipe load_recipe(const std::string& path, const std::vector<std::string>& overrides,
+                   const std::string& run_directory) {
   const RecipeText text{path, path.empty() ? "" : read_file(path), overrides};
   Recipe base;
   const Recipe first = read_over(base, text);
@@ -97,8 +99,13 @@ Recipe load_recipe(const std::string& path, const std::vector<std::string>& over
     base.optimizer.schedule = "constant";
     base.optimizer.warmup_steps = 0;
   }
-  const std::string& start = first.train.start_from;
-  if (!start.empty()) {
+  std::string start = first.train.start_from;
+  const std::string as_run = run_directory + "/recipe.toml";
+  const bool starts_from_model = !start.empty() || !first.objective.teacher.empty();
+  if (starts_from_model && !run_directory.empty() && std::filesystem::exists(as_run)) {
+    base.model = load_run_recipe(as_run).model;  // what it began with need not be there any more
+    start.clear();
+  } else if (!start.empty()) {
     base.model = config_of(start);
   } else if (!first.objective.teacher.empty()) {
     base.model = config_of(first.objective.teacher);

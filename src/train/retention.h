@@ -3,14 +3,16 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace switchyard {
 
 struct RetentionPolicy {
-  int64_t newest = 0;  // that many; 0: all
-  int64_t every = 0;   // those of steps that this divides; 0: none
-  int64_t best = 0;    // that many with the highest quality
+  int64_t newest = 0;       // that many; 0: all
+  int64_t every = 0;        // those of steps that this divides; 0: none
+  int64_t best = 0;         // that many with the highest quality by `metric`
+  std::string metric = {};  // qualities by another one are not compared
 };
 
 struct CheckpointFacts {

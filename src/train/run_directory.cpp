@@ -15,6 +15,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "checkpoint/file_manifest.h"
+#include "model/model_directory.h"
 #include "train/checkpoint.h"
 #include "train/metrics_log.h"
 
@@ -39,7 +40,7 @@ int64_t step_of(const std::string& name) {
 // What AtomicFileWriter leaves of one of the run's files when its process is killed.
 bool is_half_written(const std::string& name) {
   return name.starts_with("recipe.toml.tmp-") || name.starts_with("metrics.jsonl.tmp-") ||
-         name.starts_with("run.json.tmp-");
+         name.starts_with("run.json.tmp-") || name.starts_with("spiece.model.tmp-");
 }
 
 // Nothing is there but what a process leaves that is killed at its start.
@@ -53,9 +54,10 @@ bool is_as_good_as_empty(const std::string& path) {
 }
 
 // What an evaluation at the checkpoint's step found; nothing if there was none, or it is damaged.
-std::optional<double> quality_of(const std::string& checkpoint) {
+std::optional<double> quality_of(const std::string& checkpoint, const std::string& metric) {
   try {
-    return read_position(checkpoint).quality;
+    const TrainPosition position = read_position(checkpoint);
+    return position.quality_metric == metric ? position.quality : std::nullopt;
   } catch (const Error&) {
     return std::nullopt;
   }
@@ -188,7 +190,8 @@ void RunDirectory::remove_old_checkpoints(const RetentionPolicy& policy) const {
   if (!owned_) return;
   std::vector<CheckpointFacts> all;
   for (const int64_t step : checkpoints()) {
-    all.push_back({step, policy.best > 0 ? quality_of(checkpoint_path(step)) : std::nullopt});
+    all.push_back(
+        {step, policy.best > 0 ? quality_of(checkpoint_path(step), policy.metric) : std::nullopt});
   }
   for (const int64_t step : superfluous_checkpoints(all, policy)) {
     // Renamed first: a checkpoint half removed must not look like one.
@@ -203,7 +206,20 @@ void RunDirectory::remove_old_checkpoints(const RetentionPolicy& policy) const {
 }
 
 void RunDirectory::cut_metrics(int64_t step) const {
-  if (owned_) switchyard::cut_metrics(metrics_path(), step);
+  if (!owned_) return;
+  switchyard::cut_metrics(metrics_path(), step);
+  std::vector<fs::path> beyond;
+  std::error_code none_there;
+  for (const auto& entry : fs::directory_iterator(path_ + "/predictions", none_there)) {
+    if (step_of(entry.path().filename().string()) > step) beyond.push_back(entry.path());
+  }
+  for (const fs::path& folder : beyond) remove_tree(folder);
+}
+
+std::string RunDirectory::keep_tokenizer(const std::string& path) const {
+  const std::string kept = path_ + "/" + kTokenizerFile;
+  if (!fs::exists(kept)) write_file(kept, read_file(path));
+  return kept;
 }
 
 void RunDirectory::write_recipe(const Recipe& recipe) const {

@@ -37,9 +37,11 @@ class RunDirectory {
   void set_aside(int64_t step) const;
   /// Removes the checkpoints that `policy` does not keep. Thread-safe.
   void remove_old_checkpoints(const RetentionPolicy& policy) const;
-  /// Drops the lines of metrics.jsonl that lie beyond `step`: a run that goes on from a checkpoint
-  /// writes them again.
+  /// Drops the lines of metrics.jsonl and the predictions that lie beyond `step`: a run that goes
+  /// on from a checkpoint writes them again.
   void cut_metrics(int64_t step) const;
+  /// Copies a tokenizer into the run, unless it has one. Returns the copy's path.
+  std::string keep_tokenizer(const std::string& path) const;
   void write_recipe(const Recipe& recipe) const;
   /// What the recipe changes of the run that was there, all of it allowed; empty for a new run.
   const std::vector<RecipeDifference>& changes() const { return changes_; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -11,9 +12,11 @@
 namespace switchyard {
 namespace {
 
-constexpr int64_t kRowsTogether = 32;
-
-Scores all_scores(const Task& task, const MetricInput& input) {
+Scores all_scores(const Task& task, const TaskExamples& examples,
+                  const std::vector<std::string>& answers) {
+  std::vector<MetricTarget> targets;
+  for (const Example& example : examples.texts) targets.push_back(example.wanted);
+  const MetricInput input = {targets, answers, task.labels()};
   Scores all;
   for (const std::string& name : task.metric_names()) {
     for (auto& [number, value] : compute_metric(find_metric(name), input)) {
@@ -33,19 +36,19 @@ double TaskScores::mean() const {
   return numbers.empty() ? 0 : sum / static_cast<double>(numbers.size());
 }
 
-std::vector<std::string> answer_examples(InferenceModel& model, const Tokenizer& tokenizer,
-                                         const ExampleIds& examples, int64_t max_new_tokens,
-                                         const std::function<void(uint64_t)>& progress) {
-  std::vector<std::string> answers(examples.size());
+std::vector<std::vector<int32_t>> answer_ids(InferenceModel& model, const ExampleIds& examples,
+                                             int64_t max_new_tokens, int64_t together,
+                                             const std::function<void(uint64_t)>& progress) {
+  std::vector<std::vector<int32_t>> answers(examples.size());
   uint64_t done = 0;
-  Batcher batcher(model, kRowsTogether);
+  Batcher batcher(model, together);
   for (size_t i = 0; i < examples.size(); ++i) {
     BatchRequest request;
     const auto input = examples.input(i);
     request.input.assign(input.begin(), input.end());
     request.max_new_tokens = max_new_tokens;
-    request.on_done = [&, i](const Generation& generation) {
-      answers[i] = tokenizer.decode(generation.ids);
+    request.on_done = [&, i](Generation generation) {
+      answers[i] = std::move(generation.ids);
       ++done;
     };
     batcher.submit(std::move(request));
@@ -56,6 +59,12 @@ std::vector<std::string> answer_examples(InferenceModel& model, const Tokenizer&
   return answers;
 }
 
+Scores perfect_scores(const Task& task, const TaskExamples& examples) {
+  std::vector<std::string> answers;
+  for (const Example& example : examples.texts) answers.push_back(example.target);
+  return all_scores(task, examples, answers);
+}
+
 TaskScores score_task(InferenceModel& model, const Tokenizer& tokenizer, const Task& task,
                       const TaskExamples& examples, int64_t max_new_tokens,
                       const std::function<void(uint64_t)>& progress) {
@@ -63,10 +72,11 @@ TaskScores score_task(InferenceModel& model, const Tokenizer& tokenizer, const T
   TaskScores scores;
   scores.name = task.name();
   scores.examples = examples.ids.size();
-  scores.predictions = answer_examples(model, tokenizer, examples.ids, max_new_tokens, progress);
-  std::vector<MetricTarget> targets;
-  for (const Example& example : examples.texts) targets.push_back(example.wanted);
-  scores.numbers = all_scores(task, {targets, scores.predictions, task.labels()});
+  for (const std::vector<int32_t>& ids :
+       answer_ids(model, examples.ids, max_new_tokens, kAnswersTogether, progress)) {
+    scores.predictions.push_back(tokenizer.decode(ids));
+  }
+  scores.numbers = all_scores(task, examples, scores.predictions);
   scores.seconds = seconds_since(start);
   return scores;
 }

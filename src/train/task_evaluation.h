@@ -25,10 +25,16 @@ struct TaskScores {
   double mean() const;
 };
 
-/// What each input is answered with, in order.
-std::vector<std::string> answer_examples(InferenceModel& model, const Tokenizer& tokenizer,
-                                         const ExampleIds& examples, int64_t max_new_tokens,
-                                         const std::function<void(uint64_t)>& progress = {});
+constexpr int64_t kAnswersTogether = 32;  // requests decoded at a time
+
+/// The ids that each input is answered with, in order; `together` of them are decoded at a time,
+/// which changes no answer.
+std::vector<std::vector<int32_t>> answer_ids(InferenceModel& model, const ExampleIds& examples,
+                                             int64_t max_new_tokens, int64_t together,
+                                             const std::function<void(uint64_t)>& progress = {});
+
+/// The metrics of answers that are the targets themselves: what numbers a task has.
+Scores perfect_scores(const Task& task, const TaskExamples& examples);
 
 /// Answers `examples` (with their texts) and computes the task's metrics. `progress` is told the
 /// number of answers now and then.

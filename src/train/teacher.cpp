@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/hash.h"
 #include "model/model_directory.h"
 #include "train/run_directory.h"
 
@@ -29,11 +30,25 @@ std::string layer_of(const std::string& name) {
 }  // namespace
 
 Teacher::Teacher(const std::string& path, Precision precision, const ModelConfig& student)
-    : path_(path), model_(load_model(find_model_directory(path), precision)) {
+    : path_(path) {
+  const std::string directory = find_model_directory(path);
+  ModelConfig own = read_model_description(directory).config;
+  if (own.moe.num_experts > 0 && own.moe.router != "expert_choice") own.moe.capacity = "dropless";
+  model_ = std::make_unique<EncoderDecoder>(own, precision);
+  load_weights(directory, *model_);
   if (config().vocab_size == student.vocab_size) return;
   throw usage_error(format("the teacher has {} rows of vocabulary, the student {}",
                            config().vocab_size, student.vocab_size),
                     path, "set model.vocab_size to the teacher's");
+}
+
+std::string Teacher::fingerprint() const {
+  StreamingHash hash;
+  for (const Parameter& parameter : model_->parameters().all()) {
+    const at::Tensor value = parameter.value().detach();
+    hash.add({static_cast<const std::byte*>(value.const_data_ptr()), value.nbytes()});
+  }
+  return to_hex(hash.value());
 }
 
 ops::SoftTargets Teacher::soft_targets(const Batch& batch, const ObjectiveConfig& objective) {

@@ -13,11 +13,14 @@ namespace switchyard {
 /// Not thread-safe.
 class Teacher {
  public:
-  /// `path`: a model directory or a run. Throws as load_model(), and Error(kUsage) if its
-  /// vocabulary is not the student's.
+  /// `path`: a model directory or a run. Its experts have room for all tokens, so that what it says
+  /// does not depend on how the student's batch is cut. Throws as load_weights(), and Error(kUsage)
+  /// if its vocabulary is not the student's.
   Teacher(const std::string& path, Precision precision, const ModelConfig& student);
 
   const ModelConfig& config() const { return model_->config(); }
+  /// Of all its weights.
+  std::string fingerprint() const;
   /// What it makes of a batch, in evaluation. Valid as long as the teacher.
   ops::SoftTargets soft_targets(const Batch& batch, const ObjectiveConfig& objective);
 

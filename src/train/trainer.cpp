@@ -37,8 +37,12 @@
 namespace switchyard {
 namespace {
 
-CheckpointOptions checkpoint_options(const TrainConfig& config, const TrainingData& data) {
-  return {static_cast<uint64_t>(config.checkpoint_shard_gb * 1e9), data.tokenizer_path};
+CheckpointOptions checkpoint_options(const TrainConfig& config, const TrainingData& data,
+                                     const RunDirectory& run, const Mesh& mesh) {
+  std::string tokenizer = data.tokenizer_path;
+  // Prepared data has one of its own; that of a model may go with the model.
+  if (!data.tasks.empty() && mesh.is_first()) tokenizer = run.keep_tokenizer(tokenizer);
+  return {static_cast<uint64_t>(config.checkpoint_shard_gb * 1e9), tokenizer};
 }
 
 std::unique_ptr<Teacher> open_teacher(const Recipe& recipe) {
@@ -69,13 +73,14 @@ class Trainer {
         mesh_(options.mesh ? *options.mesh : one_rank_),
         rows_(mesh_.rows(recipe.train.batch_sequences)),
         time_limit_(recipe.train.max_minutes, guessed_save_seconds(recipe)),
-        data_(open_training_data(recipe)),
+        data_(open_training_data(recipe, options.run_directory)),
         evaluator_(recipe, data_, mesh_),
         run_(open_run(options.run_directory, recipe, mesh_)),
         model_(recipe.model, parse_precision(recipe.train.precision)),
         teacher_(open_teacher(recipe)),
-        optimizer_(make_optimizer(recipe.optimizer, model_.parameters())),
-        saver_(model_, *optimizer_, checkpoint_options(recipe.train, data_),
+        optimizer_(make_optimizer(recipe.optimizer,
+                                  freeze_parameters(recipe.train.freeze, model_.parameters()))),
+        saver_(model_, *optimizer_, checkpoint_options(recipe.train, data_, run_, mesh_),
                recipe.train.checkpoint_copy_share),
         health_(recipe.health) {}
 
@@ -84,6 +89,7 @@ class Trainer {
  private:
   void start();
   void start_weights();
+  void check_teacher() const;
   void log_changes() const;
   bool restore();
   std::optional<TrainPosition> shared(std::optional<TrainPosition> loaded);
@@ -204,14 +210,23 @@ void Trainer::start_weights() {
   }
 }
 
+// A run taken up must go on with the teacher that it began with, which may itself be a run.
+void Trainer::check_teacher() const {
+  if (!teacher_ || position_.teacher == teacher_->fingerprint()) return;
+  throw usage_error("the teacher's weights are not those that this run began with",
+                    recipe_.objective.teacher,
+                    "name the very checkpoint: objective.teacher=RUN/checkpoints/step-...");
+}
+
 // New weights, or those of a checkpoint.
 void Trainer::start() {
   roll_backs_ = read_roll_backs(run_.path());
-  freeze_parameters(recipe_.train.freeze, model_.parameters());
   if (!restore()) {
     start_weights();
     position_.data = data_.training->fingerprint();
+    if (teacher_) position_.teacher = teacher_->fingerprint();
   } else {
+    check_teacher();
     if (position_.data != data_.training->fingerprint()) {
       throw usage_error("the training data is not what this run was trained on", run_.path(),
                         "make it again as it was, or give another --run-dir");
@@ -440,12 +455,14 @@ void Trainer::log() {
 void Trainer::evaluate_now() {
   if (!evaluator_.has_work() || evaluated_step_ == position_.step) return;
   const Clock::time_point start = Clock::now();
-  const RunEvaluation result = evaluator_.evaluate(model_, [&](const std::string& what) {
-    reporter_->show(format("step {}  {}", position_.step, what));
-  });
+  const RunEvaluation result =
+      evaluator_.evaluate(model_, weights_finite_, [&](const std::string& what) {
+        reporter_->show(format("step {}  {}", position_.step, what));
+      });
   evaluated_step_ = position_.step;
   nlp_ = position_.nlp = result.all.nlp();
   position_.quality = result.quality;
+  position_.quality_metric = evaluator_.metric();
   if (mesh_.is_first()) write_predictions(run_.path(), position_.step, data_, result);
   time_limit_.add_evaluation(seconds_since(start));
   reporter_->evaluation(position_, result);
@@ -473,7 +490,8 @@ void Trainer::save() {
 
 void Trainer::remove_old_checkpoints() const {
   const TrainConfig& config = recipe_.train;
-  run_.remove_old_checkpoints({config.keep_checkpoints, config.keep_every, config.keep_best});
+  run_.remove_old_checkpoints(
+      {config.keep_checkpoints, config.keep_every, config.keep_best, evaluator_.metric()});
 }
 
 // Before the next step: would that, and a checkpoint after it, take too long?

@@ -36,8 +36,18 @@ struct TrainingData {
   std::vector<DecodedTask> tasks;
 };
 
+/// A task as a run evaluates it, and the tokens that inputs and targets may have.
+struct TaskReading {
+  Task task;
+  SequenceLengths room;
+};
+/// By [tasks.`name`] of the recipe; a task that it does not have is read as its own file says.
+/// Throws as load_task().
+TaskReading task_as_read(const Recipe& recipe, const std::string& name);
+
+/// `run_directory`: where the run keeps a tokenizer of its own, if it goes on; "": nowhere.
 /// Reads the tasks' files into memory as ids. Throws Error(kUsage) for data that does not fit the
 /// model or another source, and as the readers do.
-TrainingData open_training_data(const Recipe& recipe);
+TrainingData open_training_data(const Recipe& recipe, const std::string& run_directory = {});
 
 }  // namespace switchyard

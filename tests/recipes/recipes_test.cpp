@@ -59,7 +59,7 @@ TEST(Recipes, AllAreChecked) {
 // Their teachers and models are given on the command line.
 TEST(Recipes, ThoseOfFinetuningAreRead) {
   const std::string folder = recipe_folder() + "/finetuning/";
-  const Recipe tasks = load_recipe(folder + "finetune.toml");
+  const Recipe tasks = load_recipe(folder + "finetune.toml", {"tasks.boolq.train=train.jsonl"});
   EXPECT_EQ(tasks.objective.kind, "seq2seq");
   EXPECT_EQ(tasks.model.moe.expert_dropout, 0.4);
   EXPECT_EQ(tasks.tasks.size(), 1);
