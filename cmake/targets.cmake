@@ -45,8 +45,12 @@ function(sy_test)
     sy_use_torch_pch(${ARG_NAME})
   endif()
   # Tests run side by side: idle threads of one must not spin on the cores of another.
+  set(environment OMP_WAIT_POLICY=passive)
+  if(SWITCHYARD_SANITIZE MATCHES thread)
+    list(APPEND environment "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
+  endif()
   gtest_discover_tests(${ARG_NAME} DISCOVERY_TIMEOUT 120 PROPERTIES LABELS ${ARG_LABEL}
-                       TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT OMP_WAIT_POLICY=passive)
+                       TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${environment}")
 endfunction()
 
 # One micro-benchmark program on Google Benchmark, with its main(); no test runs it.
