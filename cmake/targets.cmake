@@ -44,13 +44,15 @@ function(sy_test)
     target_link_libraries(${ARG_NAME} PRIVATE sy_torch)
     sy_use_torch_pch(${ARG_NAME})
   endif()
-  # Tests run side by side: idle threads of one must not spin on the cores of another.
-  set(environment OMP_WAIT_POLICY=passive)
+  set(suppressions)
   if(SWITCHYARD_SANITIZE MATCHES thread)
-    list(APPEND environment "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
+    # A property of its own: lists do not survive on their way to ctest.
+    set(suppressions ENVIRONMENT_MODIFICATION
+        "TSAN_OPTIONS=set:suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
   endif()
+  # Tests run side by side: idle threads of one must not spin on the cores of another.
   gtest_discover_tests(${ARG_NAME} DISCOVERY_TIMEOUT 120 PROPERTIES LABELS ${ARG_LABEL}
-                       TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${environment}")
+                       TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT OMP_WAIT_POLICY=passive ${suppressions})
 endfunction()
 
 # One micro-benchmark program on Google Benchmark, with its main(); no test runs it.
