@@ -3,8 +3,8 @@
 
 Usage: check_plan.py --program build/release/bin/switchyard --text FILE... [--folder DIR] [--only NAME...]
 
-Each case is planned by a process that measures the machine right before (`--machine this`), then trained for
-some dozens of steps. Compared are
+Each case is trained for some dozens of steps, then planned by a process that measures the machine anew (`--machine
+this`: steps of models of its own, the same ones for all cases). Compared are
   memory   the plan's peak against the peak resident memory of the process (VmHWM);
   time     the plan's step against the processor time of a step: of the thread that trains, from its schedstat,
            over all steps but the first ones. On a machine that does nothing else that is the time of a step;
@@ -56,15 +56,16 @@ CASES = {
     "8 experts, d 128": (40, []),
     "dense, d 256": (24, ["model.moe.num_experts=0", "model.d_model=256", "model.d_ff=1024",
                           "model.num_heads=8", "train.batch_sequences=16"]),
-    "32 experts, AdamW": (24, ["model.moe.num_experts=32", "model.d_model=192", "model.d_ff=768",
-                               "model.num_heads=6", "optimizer.kind=adamw"]),
+    "32 experts, AdamW": (24, ["model.moe.num_experts=32", "model.d_model=160", "model.d_ff=640",
+                               "model.num_heads=5", "optimizer.kind=adamw",
+                               "optimizer.learning_rate=0.001"]),
     "GEGLU, momentum": (24, ["model.feed_forward=geglu", "model.tie_embeddings=false",
                              "optimizer.momentum=0.9", "model.moe.sparse_every=1",
                              "data.input_length=256", "train.batch_sequences=16"]),
     "64 experts, passes of 16": (24, ["model.moe.num_experts=64", "train.batch_sequences=64",
                                       "train.micro_batch_sequences=16"]),
-    "d 384, 4+2 blocks": (14, ["model.d_model=384", "model.d_ff=1536", "model.d_kv=64",
-                               "model.num_heads=6", "model.num_encoder_layers=4",
+    "d 320, 4+2 blocks": (14, ["model.d_model=320", "model.d_ff=1280", "model.d_kv=64",
+                               "model.num_heads=5", "model.num_encoder_layers=4",
                                "model.num_decoder_layers=2", "train.batch_sequences=16"]),
     "recomputed, 8 blocks": (20, ["train.recompute=true", "model.num_encoder_layers=8",
                                   "model.num_decoder_layers=4"]),
@@ -143,16 +144,14 @@ def train(program, folder, steps, changes):
     return peak, (last[1] - first[1]) / (last[0] - first[0]), wall, dropped
 
 
-def plan(program, folder, changes, machine, dropped=0.0):
+def plan(program, folder, changes, dropped):
     return json.loads(run([program, "--threads", 1, "plan", *settings(folder, changes), "--machine",
-                           machine, "--dropped", dropped, "--json"]))
+                           "this", "--dropped", dropped, "--json"]))
 
 
 def check(program, folder, name, steps, changes):
-    machine = folder / "machine.toml"
-    run([program, "--threads", 1, "plan", "--calibrate", machine])
     peak, processor, wall, dropped = train(program, folder, steps, changes)
-    planned = plan(program, folder, changes, machine, dropped)
+    planned = plan(program, folder, changes, dropped)
     memory = planned["peak_memory"] / peak - 1
     step = planned["step_seconds"] / processor - 1
     print(f"| {name} | {planned['parameters'] / 1e6:.1f} M | {planned['peak_memory'] / 2**20:.0f} | "

@@ -1,5 +1,7 @@
 #include "plan/calibration.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <fstream>
 #include <limits>
@@ -30,6 +32,7 @@ struct Sizes {
 constexpr Sizes kModels[] = {
     {64, 256, 32, 2, 2048, 8, 64, 32, "relu", "adafactor", 0.9, 0},
     {128, 512, 32, 4, 2048, 8, 32, 128, "relu", "adafactor", 0, 0},
+    {128, 512, 32, 4, 2048, 8, 16, 128, "geglu", "adamw", 0, 0},
     {192, 768, 64, 3, 4096, 32, 16, 64, "geglu", "adamw", 0, 0.1},
     {256, 1024, 32, 8, 8192, 16, 8, 256, "relu", "adamw", 0, 0},
     {384, 1024, 64, 6, 16384, 2, 4, 256, "geglu", "adafactor", 0, 0},
@@ -67,13 +70,15 @@ bool is_product(OpKind kind) {
 }
 
 /// The kind that a scope of the profile measures; nothing for scopes that no operation stands for.
-std::optional<Key> key_of(const ProfileEntry& entry, OpKind optimizer) {
+std::optional<Key> key_of(const ProfileEntry& entry, OpKind optimizer, bool gated) {
   if (entry.name == "optimizer") return Key{optimizer, ""};
   const bool router = entry.detail.find("router") != std::string::npos;
-  const std::string name =
-      router && entry.name.starts_with("linear ")
-          ? "router " + entry.name.substr(entry.name == "linear forward" ? 0 : 7)
-          : entry.name;
+  std::string name = entry.name;
+  if (router && name == "linear forward") name = "router " + name;
+  if (router && name.starts_with("linear ")) name = "router " + name.substr(7);
+  if (gated && (name.starts_with("experts ") || name.starts_with("activation "))) {
+    name = "gated " + name;
+  }
   for (int kind = 0; kind < kNumOpKinds - 1; ++kind) {
     const auto known = static_cast<OpKind>(kind);
     if (op_kind_name(known) == name) return Key{known, is_product(known) ? entry.detail : ""};
@@ -103,6 +108,13 @@ double resident_bytes(const std::string& field) {
   return 0;
 }
 
+/// Processor time of this thread.
+double thread_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 /// Times of one model's steps, added to the samples of each kind.
 void sample(const Recipe& recipe, int64_t steps,
             std::map<OpKind, std::vector<CostSample>>& samples) {
@@ -114,16 +126,27 @@ void sample(const Recipe& recipe, int64_t steps,
   bench.target_length = options.target_length;
   StepRunner runner(recipe, bench);
   for (int i = 0; i < 2; ++i) runner.run();
-  // The fastest of the steps: other processes may stop any of them for a while.
-  std::map<Key, double> seconds;
+  // How a step's time is divided, from the fastest of each part: other processes may stop any of
+  // them for a while. How much it is, from the processor time, which does not count that.
+  std::map<std::pair<std::string, std::string>, ProfileEntry> fastest;
+  double spent = 0;
   for (int64_t i = 0; i < steps; ++i) {
     Profiler profiler;
+    const double before = thread_seconds();
     runner.run();
+    spent += (thread_seconds() - before) / static_cast<double>(steps);
     for (const ProfileEntry& entry : profiler.entries()) {
-      if (const auto key = key_of(entry, optimizer_kind(program))) {
-        double& least = seconds.try_emplace(*key, entry.seconds).first->second;
-        least = std::min(least, entry.seconds);
-      }
+      ProfileEntry& least = fastest.try_emplace({entry.name, entry.detail}, entry).first->second;
+      least.seconds = std::min(least.seconds, entry.seconds);
+    }
+  }
+  double sum = 0;
+  for (const auto& [names, entry] : fastest) sum += entry.seconds;
+  const double slower = std::max(1.0, spent / sum);
+  std::map<Key, double> seconds;
+  for (const auto& [names, entry] : fastest) {
+    if (const auto key = key_of(entry, optimizer_kind(program), recipe.model.gated())) {
+      seconds[*key] += slower * entry.seconds;
     }
   }
   for (const auto& [key, work] : work_of(program)) {
@@ -141,12 +164,16 @@ std::vector<Recipe> calibration_recipes(bool wide) {
   return recipes;
 }
 
-OpCosts measure_costs(const std::vector<Recipe>& recipes, int64_t steps) {
+MeasuredCosts measure_costs(const std::vector<Recipe>& recipes, int64_t steps) {
   std::map<OpKind, std::vector<CostSample>> samples;
   for (const Recipe& recipe : recipes) sample(recipe, steps, samples);
-  OpCosts costs{};
-  for (const auto& [kind, times] : samples) costs[static_cast<size_t>(kind)] = fit_cost(times);
-  return costs;
+  MeasuredCosts measured;
+  for (const auto& [kind, times] : samples) {
+    const auto place = static_cast<size_t>(kind);
+    measured.costs[place] = fit_cost(times);
+    measured.classes[place] = fit_classes(times, measured.costs[place]);
+  }
+  return measured;
 }
 
 Machine measure_this_machine(const CalibrationOptions& options) {
@@ -158,8 +185,16 @@ Machine measure_this_machine(const CalibrationOptions& options) {
   machine.flops = measure_gemm_rate(Precision::kBfloat16Selective, 0.5);
   machine.flops_fp32 = measure_gemm_rate(Precision::kFloat32, 0.5);
   machine.memory_rate = measure_memory_rates(uncached_working_set(), 0.2).copy;
-  if (options.narrow) machine.costs_bf16 = measure_costs(calibration_recipes(false), options.steps);
-  if (options.wide) machine.costs_fp32 = measure_costs(calibration_recipes(true), options.steps);
+  if (options.narrow) {
+    MeasuredCosts measured = measure_costs(calibration_recipes(false), options.steps);
+    machine.costs_bf16 = measured.costs;
+    machine.classes_bf16 = std::move(measured.classes);
+  }
+  if (options.wide) {
+    MeasuredCosts measured = measure_costs(calibration_recipes(true), options.steps);
+    machine.costs_fp32 = measured.costs;
+    machine.classes_fp32 = std::move(measured.classes);
+  }
   // Code of the libraries is in memory once it ran; the heap is that of before the models.
   machine.base_bytes = heap + resident_bytes("RssFile");
   machine.heap_gaps = kHeapGaps;

@@ -14,7 +14,11 @@ namespace switchyard {
 std::vector<Recipe> calibration_recipes(bool wide);
 
 /// Costs of the kinds of operations that steps of these models have, from `steps` of each.
-OpCosts measure_costs(const std::vector<Recipe>& recipes, int64_t steps);
+struct MeasuredCosts {
+  OpCosts costs{};
+  ShapeClasses classes;
+};
+MeasuredCosts measure_costs(const std::vector<Recipe>& recipes, int64_t steps);
 
 struct CalibrationOptions {
   int64_t steps = 8;                // profiled ones of each model

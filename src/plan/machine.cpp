@@ -1,9 +1,13 @@
 #include "plan/machine.h"
 
 #include <algorithm>
+#include <locale>
+#include <sstream>
+#include <utility>
 
 #include "base/error.h"
 #include "base/format.h"
+#include "plan/cost_fit.h"
 
 namespace switchyard {
 namespace {
@@ -20,19 +24,23 @@ std::string key_of(OpKind kind) {
 /// A table of costs as a section of the file.
 struct CostSection {
   OpCosts& costs;
+  std::array<std::string, kNumOpKinds>& classes;
   void list_fields(FieldList& fields) {
     for (int kind = 0; kind < kNumOpKinds - 1; ++kind) {
-      OneCost one{costs[static_cast<size_t>(kind)]};
+      OneCost one{costs[static_cast<size_t>(kind)], classes[static_cast<size_t>(kind)]};
       fields.section(key_of(static_cast<OpKind>(kind)), one);
     }
   }
   struct OneCost {
     OpCost& cost;
+    std::string& classes;
     void list_fields(FieldList& fields) {
       fields.number("flop", &cost[0], 0, 1, "seconds of a floating-point operation");
       fields.number("weight", &cost[1], 0, 1, "seconds of an element of weights");
       fields.number("element", &cost[2], 0, 1, "seconds of an element of rows");
       fields.number("call", &cost[3], 0, 1e6, "seconds of a call");
+      fields.text("classes", &classes,
+                  "shapes of a call (flops weights elements) and their ratios");
     }
   };
 };
@@ -114,16 +122,74 @@ Machine cpu_cluster() {
   return m;
 }
 
-double dot(const OpCost& cost, const Work& work) {
-  const std::array<double, 4> terms = work.terms();
-  double seconds = 0;
-  for (size_t i = 0; i < terms.size(); ++i) seconds += cost[i] * terms[i];
-  return seconds;
+std::array<std::string, kNumOpKinds> classes_text(const ShapeClasses& classes) {
+  std::array<std::string, kNumOpKinds> texts;
+  for (size_t kind = 0; kind < texts.size(); ++kind) {
+    for (const ShapeClass& c : classes[kind]) {
+      texts[kind] += format("{}{:.6g} {:.6g} {:.6g} {:.6g}", texts[kind].empty() ? "" : "; ",
+                            c.flops, c.weights, c.elements, c.ratio);
+    }
+  }
+  return texts;
+}
+
+/// "flops weights elements ratio"; false if it is not that.
+bool parse_class(const std::string& text, ShapeClass& c) {
+  std::istringstream words(text);
+  words.imbue(std::locale::classic());
+  std::string rest;
+  if (!(words >> c.flops >> c.weights >> c.elements >> c.ratio) || words >> rest) return false;
+  return c.flops >= 0 && c.weights >= 0 && c.elements >= 0 && c.ratio > 0;
+}
+
+ShapeClasses parse_classes(const std::array<std::string, kNumOpKinds>& texts,
+                           const std::string& where) {
+  ShapeClasses classes;
+  for (size_t kind = 0; kind < texts.size(); ++kind) {
+    std::istringstream list(texts[kind]);
+    for (std::string part; std::getline(list, part, ';');) {
+      ShapeClass one;
+      if (!parse_class(part, one)) {
+        throw usage_error(format("the classes of {} are not numbers by fours",
+                                 op_kind_name(static_cast<OpKind>(kind))),
+                          where, "measure them with --calibrate");
+      }
+      classes[kind].push_back(one);
+    }
+  }
+  return classes;
 }
 
 bool known(const OpCost& cost) {
   return std::any_of(cost.begin(), cost.end(), [](double c) { return c > 0; });
 }
+
+/// A machine and the texts that stand for its classes in a file.
+class MachineFile {
+ public:
+  explicit MachineFile(Machine machine)
+      : machine_(std::move(machine)),
+        narrow_(classes_text(machine_.classes_bf16)),
+        wide_(classes_text(machine_.classes_fp32)) {}
+  FieldList fields() {
+    FieldList fields;
+    machine_.list_fields(fields);
+    CostSection narrow{machine_.costs_bf16, narrow_}, wide{machine_.costs_fp32, wide_};
+    fields.section("bf16", narrow);
+    fields.section("fp32", wide);
+    return fields;
+  }
+  Machine machine(const std::string& where) const {
+    Machine result = machine_;
+    result.classes_bf16 = parse_classes(narrow_, where);
+    result.classes_fp32 = parse_classes(wide_, where);
+    return result;
+  }
+
+ private:
+  Machine machine_;
+  std::array<std::string, kNumOpKinds> narrow_, wide_;
+};
 
 }  // namespace
 
@@ -147,16 +213,11 @@ void Machine::list_fields(FieldList& f) {
   f.number("base_bytes", &base_bytes, 0, kMost, "bytes of a process without a model");
   f.number("heap_gaps", &heap_gaps, 0, 10,
            "gaps of the heap between activations, as a share of these");
-  CostSection narrow{costs_bf16}, wide{costs_fp32};
-  f.section("bf16", narrow);
-  f.section("fp32", wide);
 }
 
 std::string Machine::to_toml() const {
-  Machine copy = *this;
-  FieldList fields;
-  copy.list_fields(fields);
-  return fields.to_toml();
+  MachineFile file(*this);
+  return file.fields().to_toml();
 }
 
 const std::vector<Machine>& known_machines() {
@@ -166,11 +227,9 @@ const std::vector<Machine>& known_machines() {
 
 Machine load_machine(const std::string& name_or_file) {
   if (name_or_file.ends_with(".toml")) {
-    Machine machine;
-    FieldList fields;
-    machine.list_fields(fields);
-    fields.read_toml_file(name_or_file);
-    return machine;
+    MachineFile file{Machine()};
+    file.fields().read_toml_file(name_or_file);
+    return file.machine(name_or_file);
   }
   std::string names;
   for (const Machine& machine : known_machines()) {
@@ -186,7 +245,10 @@ double op_seconds(const Op& op, const Machine& machine, bool wide, double load) 
   work.flops *= load;
   work.elements *= load;
   const OpCost& cost = machine.costs(wide)[static_cast<size_t>(op.kind)];
-  if (known(cost)) return dot(cost, work);
+  if (known(cost)) {
+    const auto& classes = machine.classes(wide)[static_cast<size_t>(op.kind)];
+    return cost_seconds(cost, work) * class_ratio(classes, work);
+  }
   // What is counted in elements alone is limited by memory; attention's flops are products too.
   const bool products = op.kind != OpKind::kRestForward && op.kind != OpKind::kRestBackward;
   const bool float32 = wide || op.kind == OpKind::kRouterLinearForward ||

@@ -16,6 +16,14 @@ namespace switchyard {
 using OpCost = std::array<double, 4>;
 using OpCosts = std::array<OpCost, kNumOpKinds>;
 
+/// How operations of about one shape differ from their kind's costs, which small products and large
+/// ones cannot share: what one call works on, and measured over fitted time.
+struct ShapeClass {
+  double flops = 0, weights = 0, elements = 0;  // of a call
+  double ratio = 1;
+};
+using ShapeClasses = std::array<std::vector<ShapeClass>, kNumOpKinds>;
+
 struct Machine {
   std::string name = "machine";
   std::string source;         // where the numbers come from
@@ -34,10 +42,12 @@ struct Machine {
   double base_bytes = 0;   // of a process without a model: program and libraries
   double heap_gaps = 0;    // share of activations that the heap's gaps between them take besides
   OpCosts costs_bf16{}, costs_fp32{};
+  ShapeClasses classes_bf16, classes_fp32;
 
   void list_fields(FieldList& fields);
   std::string to_toml() const;
   const OpCosts& costs(bool wide) const { return wide ? costs_fp32 : costs_bf16; }
+  const ShapeClasses& classes(bool wide) const { return wide ? classes_fp32 : classes_bf16; }
 };
 
 /// "h100", "h200", "tpu_v3_core", "cpu_cluster": assumptions, not measurements; each says its

@@ -25,8 +25,12 @@ enum class OpKind {
   kAttentionBackward,
   kActivationForward,
   kActivationBackward,
+  kGatedActivationForward,  // GEGLU, which costs more than ReLU
+  kGatedActivationBackward,
   kExpertsForward,
   kExpertsBackward,
+  kGatedExpertsForward,  // their activation is in them
+  kGatedExpertsBackward,
   kCrossEntropyForward,
   kCrossEntropyBackward,
   kRestForward,  // residual sums, shapes, dropout

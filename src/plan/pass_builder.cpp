@@ -193,13 +193,14 @@ void PassBuilder::dense(const StackShape& shape, const std::string& layer) {
   model_sum(rows * d, /*in_forward=*/false);
   linears(layer, {"wi"}, rows, wide, d, config.gated() ? rows * wide * item : 0);
   const double kept = rows * hidden * item * (config.dropout > 0 ? 2 : 1);
-  Op forward_op =
-      op(OpKind::kActivationForward, {0, 0, rows * wide, 1}, item * rows * (wide + hidden));
+  Op forward_op = op(config.gated() ? OpKind::kGatedActivationForward : OpKind::kActivationForward,
+                     {0, 0, rows * wide, 1}, item * rows * (wide + hidden));
   forward_op.keeps = kept;
   forward_op.temporary = rows * wide * item + (config.dropout > 0 ? rows * hidden * kFloat : 0);
   add(std::move(forward_op));
   Op backward_op =
-      op(OpKind::kActivationBackward, {0, 0, rows * wide, 1}, item * rows * (2 * wide + hidden));
+      op(config.gated() ? OpKind::kGatedActivationBackward : OpKind::kActivationBackward,
+         {0, 0, rows * wide, 1}, item * rows * (2 * wide + hidden));
   backward_op.temporary = flowing_ + rows * item * (hidden + wide);
   backward_op.frees = kept;
   put_aside({std::move(backward_op)});
@@ -276,11 +277,13 @@ void PassBuilder::experts(const StackShape& shape, double inner, double outputs)
   const double elements = rows * (d + wide + outputs) + shape.tokens() * outputs;
   const double kept = most * (d + wide + outputs) * item + most * kPlanBytes;
   const double hidden_copy = config.gated() ? most * inner * item : 0;
-  Op forward_op = op(OpKind::kExpertsForward, {2 * rows * matrix, local * matrix, elements, 1},
-                     item * (local * matrix + 2 * elements));
+  Op forward_op =
+      op(config.gated() ? OpKind::kGatedExpertsForward : OpKind::kExpertsForward,
+         {2 * rows * matrix, local * matrix, elements, 1}, item * (local * matrix + 2 * elements));
   forward_op.keeps = kept;
   forward_op.temporary = hidden_copy + shape.tokens() * outputs * item;
-  Op backward_op = op(OpKind::kExpertsBackward, {4 * rows * matrix, local * matrix, elements, 1},
+  Op backward_op = op(config.gated() ? OpKind::kGatedExpertsBackward : OpKind::kExpertsBackward,
+                      {4 * rows * matrix, local * matrix, elements, 1},
                       (item + kFloat) * local * matrix + 4 * item * elements);
   backward_op.temporary =
       flowing_ + hidden_copy + item * (most * (outputs + wide + d) + shape.tokens() * d);

@@ -78,7 +78,7 @@ struct Groups {
 };
 
 bool is_experts(const Op& op) {
-  return op.kind == OpKind::kExpertsForward || op.kind == OpKind::kExpertsBackward;
+  return op.kind >= OpKind::kExpertsForward && op.kind <= OpKind::kGatedExpertsBackward;
 }
 
 class Simulation {
