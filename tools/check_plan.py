@@ -69,6 +69,9 @@ CASES = {
                                "model.num_decoder_layers=2", "train.batch_sequences=16"]),
     "recomputed, 8 blocks": (20, ["train.recompute=true", "model.num_encoder_layers=8",
                                   "model.num_decoder_layers=4"]),
+    "recomputed, d 256": (10, ["train.recompute=true", "model.d_model=256", "model.d_ff=1024",
+                               "model.num_heads=8", "model.num_encoder_layers=6",
+                               "optimizer.kind=adamw", "optimizer.learning_rate=0.001"]),
     "float32": (14, ["train.precision=fp32"]),
 }
 

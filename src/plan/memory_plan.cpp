@@ -7,6 +7,10 @@ namespace {
 
 constexpr double kFloat = 4, kBfloat16 = 2, kId = 8;  // bytes
 
+// Recomputation keeps little and allocates much again and again: its gaps are of what passes
+// through, three times what is there at once (measured, docs/planning.md).
+constexpr double kRecomputedGaps = 6;
+
 double replicas(const ParameterShare& share, const MeshConfig& mesh) {
   return static_cast<double>(share.expert ? mesh.data : mesh.data * mesh.expert);
 }
@@ -70,7 +74,7 @@ MemoryPlan plan_memory(const Recipe& recipe, const MeshConfig& mesh,
     kept += op.keeps - op.frees;
   }
   // The heap keeps what it once had: its gaps are those of the peak, all the time.
-  const double gaps = machine.heap_gaps * most;
+  const double gaps = machine.heap_gaps * (recipe.train.recompute ? kRecomputedGaps : 1) * most;
   for (MemoryMoment& moment : plan.moments) moment.bytes += gaps;
   const size_t count = plan.kinds.size();
   plan.kinds[count - 3].bytes = kept_at_peak;

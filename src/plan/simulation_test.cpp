@@ -49,6 +49,8 @@ TEST(Simulation, StreamsOverlapAsTheyMay) {
   EXPECT_DOUBLE_EQ(step_of({second(), two_seconds(false), second()}).seconds, 4);
   EXPECT_DOUBLE_EQ(step_of({second(), two_seconds(true, {0}), second(), second()}).seconds, 3);
   EXPECT_DOUBLE_EQ(step_of({second(), two_seconds(true, {0}), second(), second({1})}).seconds, 4);
+  // It starts when what it waits for is done, however long computation goes on.
+  EXPECT_DOUBLE_EQ(step_of({second(), second(), two_seconds(true, {0})}).seconds, 3);
   // Two transfers share one stream.
   EXPECT_DOUBLE_EQ(step_of({two_seconds(true), two_seconds(true), second({0})}).seconds, 4);
   const SimulatedStep waited = step_of({second(), two_seconds(false), second()});
