@@ -1,6 +1,6 @@
 // What collectives cost between the ranks of an mpirun, and how much of one hides behind computing
 // with and without the thread that moves it on:
-//   mpirun -np 2 --bind-to none build/release/bin/comm_bench [--waits-only]
+//   mpirun -np 2 --bind-to none build/release/bin/comm_bench [--background]
 #include <algorithm>
 #include <cstdio>
 #include <functional>
@@ -72,7 +72,7 @@ void measure(World& world) {
 
 int main(int argc, char** argv) {
   switchyard::WorldOptions options;
-  options.background = argc < 2 || std::string(argv[1]) != "--waits-only";
+  options.background = argc > 1 && std::string(argv[1]) == "--background";
   switchyard::World world(options);
   switchyard::measure(world);
 }

@@ -11,7 +11,9 @@ namespace switchyard {
 
 struct WorldOptions {
   double wait_seconds = 300;  // for the other ranks, at each collective
-  bool background = true;     // a thread moves collectives on while the program computes
+  // A thread moves collectives on while the program computes. It takes the lock that waits need: to
+  // be had only where much is left to hide and cores are free (bench/comm_bench.cpp).
+  bool background = false;
   WatchOptions watch;
 };
 

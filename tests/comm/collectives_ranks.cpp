@@ -104,14 +104,14 @@ TEST(Collectives, SeveralMayBeUnderWayAndEndInAnyOrder) {
   }
 }
 
-TEST(Collectives, ThousandsInARow) {
+TEST(Collectives, MoreInARowThanThereAreTags) {
   double sum = 0;
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 1200; ++i) {
     std::vector<double> one = {1.0};
     ranks().sum(one);
     sum += one[0];
   }
-  EXPECT_EQ(sum, 3000.0 * ranks().size());
+  EXPECT_EQ(sum, 1200.0 * ranks().size());
   EXPECT_EQ(ranks().maximum(ranks().rank() * 10), (ranks().size() - 1) * 10);
 }
 
