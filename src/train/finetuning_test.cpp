@@ -99,13 +99,14 @@ class FinetuningTest : public ::testing::Test {
     save_model(folder_ / name, model, {.tokenizer = folder_ / "spiece.model"});
   }
 
-  Recipe recipe(const std::vector<std::string>& more = {}) const {
+  Recipe recipe(const std::vector<std::string>& more = {}, const std::string& run = {}) const {
     std::vector<std::string> all = settings_;
     all.insert(all.end(), more.begin(), more.end());
-    return load_recipe("", all);
+    return load_recipe("", all, run);
   }
   TrainSummary run(const std::string& name, const std::vector<std::string>& more = {}) {
-    return train(recipe(more), {.run_directory = folder_ / name, .threads = 2, .version = "test"});
+    return train(recipe(more, folder_ / name),
+                 {.run_directory = folder_ / name, .threads = 2, .version = "test"});
   }
 
   std::vector<json> evaluations(const std::string& run) const {
