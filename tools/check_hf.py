@@ -6,7 +6,7 @@ Usage: check_hf.py PROGRAM      PROGRAM: the switchyard to check; `make test-ora
 From transformers: tiny random models of every kind, saved whole and in shards; `score` must give
 transformers' log-probabilities, one line at a time and in padded batches.
 To transformers: models that `train` makes; from_pretrained() must find every tensor and no other, and
-compute what `score` says. Exits 1 if anything differs.
+compute what `score` says. And dense models with experts added by `upcycle`. Exits 1 if anything differs.
 """
 import json
 import pathlib
@@ -136,6 +136,14 @@ def prepare_data(program, folder):
     return recipe
 
 
+def load_in_transformers(checks, program, name, directory, folder):
+    kind = AutoConfig.from_pretrained(directory).model_type
+    model, info = CLASSES[kind].from_pretrained(directory, output_loading_info=True)
+    wrong = {key: value for key, value in info.items() if value}
+    checks.report(name, "from_pretrained finds every tensor", not wrong, str(wrong or ""))
+    compare_scores(checks, program, name, model.eval(), directory, folder)
+
+
 def check_to_transformers(checks, program, folder):
     recipe = prepare_data(program, folder)
     for name, settings in TRAINED.items():
@@ -143,12 +151,22 @@ def check_to_transformers(checks, program, folder):
         sets = [part for setting in settings for part in ("--set", setting)]
         summary = json.loads(run(program, "train", "--recipe", recipe, "--run-dir", directory,
                                  "--json", *sets))
-        checkpoint = summary["checkpoint"]
-        kind = AutoConfig.from_pretrained(checkpoint).model_type
-        model, info = CLASSES[kind].from_pretrained(checkpoint, output_loading_info=True)
-        wrong = {key: value for key, value in info.items() if value}
-        checks.report(name, "from_pretrained finds every tensor", not wrong, str(wrong or ""))
-        compare_scores(checks, program, name, model.eval(), checkpoint, folder)
+        load_in_transformers(checks, program, name, summary["checkpoint"], folder)
+
+
+def check_upcycling(checks, program, folder):
+    """Dense models of transformers with experts added: they still give its log-probabilities, and where gates
+    are probabilities transformers reads the new directory."""
+    for name in ("t5_1_0", "t5_1_1", "mt5"):
+        model = tiny_models.make_model(name, seed=3)
+        dense, sparse = folder / f"{name}_dense", folder / f"{name}_upcycled"
+        model.save_pretrained(dense)
+        run(program, "upcycle", "--model", dense, "--num-experts", 3, "--output", sparse)
+        compare_scores(checks, program, f"{name} upcycled", model, sparse, folder)
+    directory = folder / "t5_1_0_probability"
+    run(program, "upcycle", "--model", folder / "t5_1_0_dense", "--num-experts", 3, "--gate",
+        "probability", "--noise", 0.1, "--output", directory)
+    load_in_transformers(checks, program, "t5_1_0 upcycled, gates p", directory, folder)
 
 
 def main():
@@ -160,6 +178,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         check_from_transformers(checks, program, pathlib.Path(folder))
         check_to_transformers(checks, program, pathlib.Path(folder))
+        check_upcycling(checks, program, pathlib.Path(folder))
     print(f"{checks.failures} failures")
     sys.exit(checks.failures > 0)
 

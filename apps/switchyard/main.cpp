@@ -27,7 +27,7 @@ constexpr auto kCommands = {
     add_tokenizer_command, add_prepare_command,  add_train_command,    add_eval_command,
     add_score_command,     add_generate_command, add_quantize_command, add_report_command,
     add_inspect_command,   add_serve_command,    add_task_command,     add_bench_command,
-    add_doctor_command,    add_plan_command,
+    add_doctor_command,    add_plan_command,     add_upcycle_command,
 };
 
 int report(const Error& error) {

@@ -1,7 +1,5 @@
 #include "infer/quantize_model.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -13,6 +11,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/format.h"
+#include "base/new_directory.h"
 #include "infer/quantize_weights.h"
 #include "kernels/int8_product.h"
 #include "model/model_directory.h"
@@ -25,10 +24,6 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kPiece = 1 << 20;  // numbers of a weight in memory at a time
 
-// What may lie beside the weights of a model, ours or of other tools.
-constexpr auto kCompanions = {"generation_config.json", kTokenizerFile,
-                              "tokenizer.json",         "tokenizer_config.json",
-                              "added_tokens.json",      "special_tokens_map.json"};
 // Where a model of a run has its recipe, from its directory.
 constexpr auto kRecipes = {"/recipe.toml", "/../../recipe.toml"};
 
@@ -154,45 +149,12 @@ std::vector<Output> outputs_of(const std::vector<StoredPart>& parts, const Model
   return outputs;
 }
 
-void copy_companions(const std::string& model, const std::string& output) {
-  for (const char* name : kCompanions) {
-    const std::string from = format("{}/{}", model, name);
-    if (fs::exists(from)) write_file(format("{}/{}", output, name), read_file(from));
-  }
+void copy_recipe(const std::string& model, const std::string& output) {
   for (const char* recipe : kRecipes) {
     if (!fs::exists(model + recipe)) continue;
     write_file(output + "/recipe.toml", read_file(model + recipe));
     return;
   }
-}
-
-/// A folder beside `path` that becomes it, or is removed.
-class NewDirectory {
- public:
-  explicit NewDirectory(const std::string& path)
-      : path_(path), temporary_(format("{}.tmp-{}", path, ::getpid())) {
-    make_directories(temporary_);
-  }
-  ~NewDirectory() {
-    if (!committed_) remove_tree(temporary_);
-  }
-  NewDirectory(const NewDirectory&) = delete;
-  NewDirectory& operator=(const NewDirectory&) = delete;
-
-  const std::string& temporary() const { return temporary_; }
-  void commit() {
-    commit_directory(temporary_, path_);
-    committed_ = true;
-  }
-
- private:
-  std::string path_, temporary_;
-  bool committed_ = false;
-};
-
-std::string without_last_slash(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path;
 }
 
 }  // namespace
@@ -203,9 +165,7 @@ QuantizeResult quantize_model(const std::string& model, const std::string& outpu
   if (description.quantization != Quantization::kNone) {
     throw usage_error("the model is quantized already", model, "name the model it was made from");
   }
-  if (fs::exists(fs::symlink_status(output))) {
-    throw usage_error("there is something of this name already", output, "name a new directory");
-  }
+  NewDirectory directory(output);
   const TensorFiles files(model);
   const std::vector<StoredPart> parts = find_weights(files, description);
   const std::vector<Output> outputs = outputs_of(parts, description.config);
@@ -216,11 +176,11 @@ QuantizeResult quantize_model(const std::string& model, const std::string& outpu
     result.bytes_after += specs.back().bytes();
     if (out.kind != Output::Kind::kScales) result.bytes_before += out.part->stored->data().size();
   }
-  NewDirectory directory(without_last_slash(output));
   WeightWriter writer(options, result.bytes_before);
   write_tensor_files(directory.temporary(), specs, {.shard_bytes = options.shard_bytes},
                      [&](size_t i, SafetensorsWriter& file) { writer.write(outputs[i], file); });
   copy_companions(model, directory.temporary());
+  copy_recipe(model, directory.temporary());
   const std::string config = model + "/" + kConfigFile;
   write_file(directory.temporary() + "/" + kConfigFile,
              quantized_description_text(read_file(config), config));

@@ -85,6 +85,10 @@ void MoeConfig::list_fields(FieldList& f) {
   f.integer("ntlb_top_k", &ntlb_top_k, 1, 1 << 20, "ntlb: experts that a token tries");
   f.choice("hash", &hash, {"balanced", "plain"},
            "hash: equally many ids per expert, or as it falls");
+  f.choice(
+      "gate", &gate, {"probability", "normalized", "straight_through"},
+      "what an expert's output is multiplied by: p; p over the sum of p of the token's experts; "
+      "the same with a gradient as if that sum were fixed");
   f.number("balance_loss", &balance_loss, 0, 1e3, "factor of the load-balancing loss (alpha)");
   f.number("z_loss", &z_loss, 0, 1e3, "factor of the router z-loss");
   f.choice("exploration", &exploration, {"jitter", "argmax", "sample", "input_dropout"},

@@ -27,6 +27,7 @@ struct MoeConfig {
   double second_threshold = 0.2;
   int64_t ntlb_top_k = 4;
   std::string hash = "balanced";
+  std::string gate = "probability";
   double balance_loss = 0.01;
   double z_loss = 0.0;
   std::string exploration = "jitter";

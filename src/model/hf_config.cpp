@@ -317,8 +317,9 @@ std::string model_description_text(const ModelConfig& config, DType dtype) {
 
 bool fits_hugging_face(const ModelConfig& config) {
   if (config.moe.num_experts == 0) return true;
-  return config.moe.router == "switch" && config.moe.attention_experts == "none" &&
-         !config.gated() && step_of(config.sparse_encoder_layers()) != kAbsent &&
+  return config.moe.router == "switch" && config.moe.gate == "probability" &&
+         config.moe.attention_experts == "none" && !config.gated() &&
+         step_of(config.sparse_encoder_layers()) != kAbsent &&
          step_of(config.sparse_decoder_layers()) != kAbsent;
 }
 

@@ -27,9 +27,9 @@ ModelDescription parse_model_description(const std::string& text, const std::str
 /// T5ForConditionalGeneration or, with experts, SwitchTransformersForConditionalGeneration.
 std::string model_description_text(const ModelConfig& config, DType dtype);
 
-/// Whether transformers can build the model. Beyond it: routers other than switch, experts in
-/// attention, experts with GEGLU, and routed blocks that no sparse step of Hugging Face gives (all
-/// blocks, or those with index 1 modulo the step).
+/// Whether transformers can build the model. Beyond it: routers other than switch, gates other
+/// than p, experts in attention, experts with GEGLU, and routed blocks that no sparse step of
+/// Hugging Face gives (all blocks, or those with index 1 modulo the step).
 bool fits_hugging_face(const ModelConfig& config);
 
 }  // namespace switchyard

@@ -226,6 +226,15 @@ void save_model_description(const std::string& directory, const ModelConfig& con
   write_file(config_path(directory), model_description_text(config, options.dtype));
 }
 
+void copy_companions(const std::string& from, const std::string& to) {
+  for (const char* name :
+       {"generation_config.json", kTokenizerFile, "tokenizer.json", "tokenizer_config.json",
+        "added_tokens.json", "special_tokens_map.json"}) {
+    const std::string path = format("{}/{}", from, name);
+    if (std::filesystem::exists(path)) write_file(format("{}/{}", to, name), read_file(path));
+  }
+}
+
 void save_model(const std::string& directory, const EncoderDecoder& model,
                 const SaveOptions& options) {
   write_weights(directory, model, options);

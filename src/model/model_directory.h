@@ -77,6 +77,10 @@ std::vector<WeightView> weight_views(const EncoderDecoder& model);
 void save_model_description(const std::string& directory, const ModelConfig& config,
                             const SaveOptions& options);
 
+/// Copies what may lie beside the weights of a model, ours or of other tools: tokenizer files and
+/// generation_config.json.
+void copy_companions(const std::string& from, const std::string& to);
+
 /// Writes config.json, generation_config.json, the weights and the tokenizer into `directory`,
 /// which exists. Files one by one as base/files.h does; use a temporary directory where all must
 /// appear at once.

@@ -40,6 +40,7 @@ ExpertChooser::ExpertChooser(const ModelConfig& config, bool bfloat16)
   route_padding_ = rules.route_padding;
   round_probabilities_ = rules.round_probabilities && bfloat16;
   renormalize_ = rules.renormalize_top2;
+  gates_sum_to_one_ = moe.gate != "probability";
   if (rules.capacity == CapacityRule::kAbsolute && rules.group_sequences == 1 &&
       moe.router == "switch" && !moe.batch_prioritized) {
     capacity_ = moe.expert_capacity;
@@ -71,7 +72,7 @@ void ExpertChooser::choose_for_token(const float* logits, int64_t id, int64_t to
   const int64_t first = best_but(probabilities_, -1);
   float gate = probabilities_[static_cast<size_t>(first)];
   if (!top2_) {
-    choices.push_back({token, first, gate});
+    choices.push_back({token, first, gates_sum_to_one_ ? 1.0f : gate});
     return;
   }
   const int64_t second = best_but(probabilities_, first);
@@ -81,9 +82,15 @@ void ExpertChooser::choose_for_token(const float* logits, int64_t id, int64_t to
     gate /= both;
     second_gate /= both;
   }
+  const bool both_used = num_choices_ == 2 && second_gate > second_threshold_;
+  if (gates_sum_to_one_) {
+    const float used = gate + (both_used ? second_gate : 0.0f);
+    gate /= used;
+    second_gate /= used;
+  }
   if (k == 0) {
     choices.push_back({token, first, gate});
-  } else if (second_gate > second_threshold_) {
+  } else if (both_used) {
     choices.push_back({token, second, second_gate});
   }
 }

@@ -54,7 +54,8 @@ class ExpertChooser {
   int64_t num_experts_, num_choices_ = 1;
   int64_t capacity_ = 0;  // of an expert, per sequence; 0: no limit
   bool route_padding_, round_probabilities_, renormalize_, top2_;
-  double second_threshold_ = 0;  // the second gate must be above it
+  bool gates_sum_to_one_ = false;  // gate = "normalized" or "straight_through"
+  double second_threshold_ = 0;    // the second gate must be above it
   std::unique_ptr<HashRouter> hash_;
   std::vector<float> probabilities_;  // of one token
   std::vector<int64_t> used_;         // places per expert

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/profile.h"
 #include "model/layers/feed_forward.h"
+#include "model/moe/gates.h"
 #include "model/moe/router_losses.h"
 #include "ops/ops.h"
 #include "ops/parameter_bridge.h"
@@ -96,6 +97,7 @@ void MoeLayer::route(const MoeInput& input, const at::Tensor& tokens, MoeOutput&
   routing.probabilities =
       rules_.round_probabilities ? probabilities.to(tokens.scalar_type()) : probabilities;
   output.plan = router_->route(routing);
+  weigh_gates(output.plan, config_.gate);
   const at::ScalarType type = probabilities.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   if (kind_.balanced) {
     output.balance_terms =

@@ -71,6 +71,7 @@ void warn_unused(const MoeConfig& config, const RouterKind& kind) {
   warn(config.ntlb_top_k != defaults.ntlb_top_k, config.router == "ntlb", "ntlb_top_k",
        "router = \"ntlb\"");
   warn(config.hash != defaults.hash, config.router == "hash", "hash", "router = \"hash\"");
+  warn(config.gate != defaults.gate, kind.learned, "gate", "a router that learns");
   warn(config.sample_temperature != defaults.sample_temperature, config.exploration == "sample",
        "sample_temperature", "exploration = \"sample\"");
   warn(config.input_dropout != defaults.input_dropout, config.exploration == "input_dropout",
@@ -107,6 +108,11 @@ void check_profile(const MoeConfig& config, const std::string& where) {
         format("model.moe.profile = \"hf\" has the plain switch router only, not \"{}\"{}",
                config.router, config.batch_prioritized ? " by priority" : ""),
         where, "choose another profile, or router = \"switch\" and batch_prioritized = false");
+  }
+  if (config.gate != "probability") {
+    throw usage_error(
+        format("model.moe.profile = \"hf\" has p as its gate, not \"{}\"", config.gate), where,
+        "choose another profile, or gate = \"probability\"");
   }
   if (config.attention_experts != "none") {
     throw usage_error("model.moe.profile = \"hf\" has no experts in attention", where,
