@@ -136,16 +136,20 @@ void run(const EvalCommand& command, int threads) {
   EvaluationResult all;
   nlohmann::ordered_json sources = nlohmann::ordered_json::array();
   ProgressLine line;
-  for (const std::string& folder : command.data) {
+  WeightedPaths paths;
+  for (const std::string& path : command.data) paths.emplace_back(path, 1.0);
+  const std::vector<PreparedSource> data = find_prepared(paths, "validation");
+  for (const auto& [name, folder, weight] : data) {
     const EvaluationStream stream(config, folder, static_cast<uint64_t>(command.sequences));
     check_vocabulary(model.config(), stream.vocab_size(), folder);
     check_tokenizer(stream, folder, directory);
     const EvaluationResult result = model.evaluate(stream, command.sequences, [&](int64_t done) {
       line.show(format("evaluate {}  {} of {} sequences", folder, done, stream.num_sequences()));
     });
-    sources.push_back({{"data", folder}, {"nlp", result.nlp()}, {"accuracy", result.accuracy()}});
+    sources.push_back(
+        {{"data", folder}, {"name", name}, {"nlp", result.nlp()}, {"accuracy", result.accuracy()}});
     line.clear();
-    if (!command.json && command.data.size() > 1) fmt::print("{:.4f}  {}\n", result.nlp(), folder);
+    if (!command.json && data.size() > 1) fmt::print("{:.4f}  {}\n", result.nlp(), folder);
     all += result;
   }
   if (command.json) {
@@ -177,7 +181,9 @@ void add_eval_command(CLI::App& app, const GlobalOptions& global) {
   command->add_option("--model", state->model, "Model directory, or a run: its newest checkpoint")
       ->required()
       ->option_text("DIR");
-  command->add_option("--data", state->data, "Prepared data, as DIR/validation")
+  command
+      ->add_option("--data", state->data,
+                   "Prepared data, as DIR/validation, or folders of prepared languages")
       ->option_text("DIR...");
   command
       ->add_option("--task", state->task.task,

@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "base/stop_signal.h"
 #include "data/prepare.h"
+#include "data/prepare_each.h"
 #include "read_options.h"
 
 namespace switchyard {
@@ -19,6 +20,7 @@ namespace {
 
 struct PrepareCommand {
   PrepareOptions options;
+  bool each = false;
   bool json = false;
 };
 
@@ -44,34 +46,63 @@ void print_summary(const PrepareSummary& summary, const std::string& output) {
              megabytes, own, format_duration(summary.seconds), own / summary.seconds);
 }
 
+void warn_without_validation(const PrepareSummary& summary, const std::string& what) {
+  if (!summary.validation || summary.validation->tokens > 0) return;
+  log_warning(
+      "no document{} fell to the validation split: give more text or a larger "
+      "--validation-share",
+      what);
+}
+
+void print_languages(const std::vector<PreparedLanguage>& languages, const std::string& output) {
+  for (const auto& [name, was_ready, summary] : languages) {
+    fmt::print("{:<8} {:>13} + {:>11} tokens held out{}\n", name,
+               format_count(static_cast<long long>(summary.train.tokens)),
+               format_count(static_cast<long long>(summary.validation ? summary.validation->tokens
+                                                                      : uint64_t{0})),
+               was_ready ? "  (was ready)" : "");
+  }
+  fmt::print("{} is ready: {} languages\n", output, languages.size());
+}
+
 void run(const PrepareCommand& command) {
   install_stop_handlers();
   ProgressLine line;
-  const auto show = [&](const PrepareProgress& at) {
+  const auto show = [&](const std::string& name, const PrepareProgress& at) {
     const auto share = at.total_bytes > 0
                            ? format("{:3.0f} %  ", 100.0 * static_cast<double>(at.consumed_bytes) /
                                                        static_cast<double>(at.total_bytes))
                            : std::string();
-    line.show(format("prepare  {}{} documents  {} tokens", share,
+    line.show(format("prepare  {}{}{} documents  {} tokens", name, share,
                      format_count(static_cast<long long>(at.documents)),
                      format_count(static_cast<long long>(at.tokens))));
   };
   PrepareSummary summary;
+  std::vector<PreparedLanguage> languages;
   try {
-    summary = prepare(command.options, show);
+    if (command.each) {
+      languages = prepare_each(
+          command.options, [&](const std::string& name, const auto& at) { show(name + "  ", at); });
+    } else {
+      summary = prepare(command.options, [&](const auto& at) { show("", at); });
+    }
   } catch (const Error&) {
     line.clear();
     if (stop_signal() != 0) std::raise(stop_signal());  // handled by default now: 128 + signal
     throw;
   }
   line.clear();
-  if (summary.validation && summary.validation->tokens == 0) {
-    log_warning(
-        "no document fell to the validation split: give more text or a larger "
-        "--validation-share");
+  if (command.each) {
+    for (const PreparedLanguage& language : languages) {
+      warn_without_validation(language.summary, " of " + language.name);
+    }
+  } else {
+    warn_without_validation(summary, "");
   }
   if (command.json) {
-    fmt::print("{}\n", summary.to_json().dump());
+    fmt::print("{}\n", (command.each ? languages_json(languages) : summary.to_json()).dump());
+  } else if (command.each) {
+    print_languages(languages, command.options.output);
   } else {
     print_summary(summary, command.options.output);
   }
@@ -97,6 +128,9 @@ void add_prepare_command(CLI::App& app, const GlobalOptions& global) {
                    "Share of documents held out for validation, chosen by a hash of their text")
       ->check(CLI::Range(0.0, 0.99))
       ->option_text("X=0.01");
+  command->add_flag("--each", state->each,
+                    "Several languages: each input's name up to the first dot is a language, which "
+                    "gets prepared data of its own in DIR/NAME; inputs of one name go together");
   command->add_option("--split-seed", options.split_seed, "Another seed makes another split")
       ->option_text("N=0");
   command->add_option("--shard-tokens", options.shard_tokens, "Tokens of one shard file, about")

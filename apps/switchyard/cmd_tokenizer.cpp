@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,8 +20,10 @@
 #include "base/format.h"
 #include "base/progress.h"
 #include "data/document_parser.h"
+#include "data/input_groups.h"
 #include "lines.h"
 #include "read_options.h"
+#include "text/balanced_sample.h"
 #include "text/line_sampler.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_training.h"
@@ -34,17 +38,16 @@ struct TrainCommand {
   uint64_t sentences = 0;
   uint64_t sample_megabytes = 64;
   uint64_t seed = 0;
+  std::optional<double> balance;
 };
 
-/// A sample of the input's lines, small enough for SentencePiece's trainer.
-std::vector<std::string> read_sample(const TrainCommand& command) {
-  LineSampler sampler(command.sample_megabytes << 20, command.sentences, command.seed);
-  RecordReader reader(command.read);
-  const DocumentParser parser(command.read);
+/// Offers all lines of the inputs to the sampler.
+void read_lines(const ReadOptions& options, LineSampler& sampler, ProgressLine& line) {
+  RecordReader reader(options);
+  const DocumentParser parser(options);
   ReadCounts counts;
   std::vector<std::string> notes;
   RecordBatch batch;
-  ProgressLine line;
   while (reader.next(batch)) {
     parser.parse(
         batch, [&](std::string_view text) { sampler.add(text); }, counts, notes);
@@ -52,11 +55,49 @@ std::vector<std::string> read_sample(const TrainCommand& command) {
                      format_count(static_cast<long long>(sampler.lines_seen()))));
   }
   if (sampler.lines_seen() == 0) {
-    throw usage_error("no text in the input", command.read.inputs.front(),
+    throw usage_error("no text in the input", options.inputs.front(),
                       "left out: " + counts.left_out_text());
   }
+}
+
+/// Lines of each language, so many that small ones teach the vocabulary too. Reads all twice: what
+/// to take of a language depends on the sizes of all.
+std::vector<std::string> read_balanced(const TrainCommand& command, ProgressLine& line) {
+  std::vector<ReadOptions> languages;
+  std::vector<uint64_t> bytes;
+  for (const InputGroup& group : group_inputs(command.read.inputs)) {
+    languages.push_back(command.read);
+    languages.back().inputs = group.inputs;
+    LineSampler counter(/*max_bytes=*/0, 0, command.seed);
+    read_lines(languages.back(), counter, line);
+    bytes.push_back(counter.bytes_seen());
+  }
+  const std::vector<uint64_t> sizes =
+      balanced_sizes(bytes, *command.balance, command.sample_megabytes << 20);
+  std::vector<std::string> sample;
+  for (size_t i = 0; i < languages.size(); ++i) {
+    LineSampler sampler(sizes[i], 0, command.seed);
+    read_lines(languages[i], sampler, line);
+    std::vector<std::string> lines = sampler.take();
+    if (sizes[i] > bytes[i]) lines = repeat_lines(lines, sizes[i]);
+    std::move(lines.begin(), lines.end(), std::back_inserter(sample));
+  }
+  return sample;
+}
+
+/// A sample of the input's lines, small enough for SentencePiece's trainer.
+std::vector<std::string> read_sample(const TrainCommand& command) {
+  ProgressLine line;
+  std::vector<std::string> sample;
+  if (command.balance) {
+    sample = read_balanced(command, line);
+  } else {
+    LineSampler sampler(command.sample_megabytes << 20, command.sentences, command.seed);
+    read_lines(command.read, sampler, line);
+    sample = sampler.take();
+  }
   line.show("tokenizer train  making the vocabulary", true);
-  return sampler.take();
+  return sample;
 }
 
 void add_train(CLI::App& tokenizer) {
@@ -83,9 +124,17 @@ void add_train(CLI::App& tokenizer) {
       ->option_text("X=0.9995");
   command->add_flag("--byte-fallback", training.byte_fallback,
                     "Write unknown characters as bytes (takes 256 pieces)");
+  CLI::Option* const balance =
+      command
+          ->add_option("--balance", state->balance,
+                       "Several languages, by the inputs' names up to the first dot: take of each "
+                       "in proportion to its bytes to this power, 1 as they are, 0 all alike")
+          ->check(CLI::Range(0.0, 1.0))
+          ->option_text("X");
   command
       ->add_option("--input-sentences", state->sentences,
                    "Train on a random sample of at most N lines (0: no limit but --sample-mib)")
+      ->excludes(balance)
       ->option_text("N=0");
   command
       ->add_option("--sample-mib", state->sample_megabytes,

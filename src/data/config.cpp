@@ -4,8 +4,13 @@ namespace switchyard {
 
 void DataConfig::list_fields(FieldList& fields) {
   fields.paths("train", &train,
-               "prepared data to train on; a table of path = weight makes a mixture");
-  fields.paths("validation", &validation, "prepared data to evaluate on");
+               "prepared data to train on, or a folder of prepared languages; a table of path = "
+               "weight makes a mixture");
+  fields.paths("validation", &validation,
+               "prepared data to evaluate on, or a folder of prepared languages");
+  fields.number("size_exponent", &size_exponent, 0, 1,
+                "prepared data: a source's share is its weight times its tokens to this power; 0.3 "
+                "lifts small languages, 1 takes all by size");
   fields.integer("input_length", &input_length, 8, 1 << 20,
                  "encoder tokens per sequence; span corruption's target length follows from it");
   fields.integer(

@@ -1,6 +1,7 @@
 #include "data/streams.h"
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 
 #include "base/error.h"
@@ -14,13 +15,13 @@ namespace {
 constexpr uint64_t kEvaluationSeed = 0x65766C;  // fixed: evaluations must be comparable
 constexpr uint64_t kEpochShift = 1;             // second key of kRandomShuffle; 0 is the order's
 
-std::vector<PreparedData> open_sources(const WeightedPaths& paths) {
-  if (paths.empty()) {
+std::vector<PreparedData> open_sources(const std::vector<PreparedSource>& named) {
+  if (named.empty()) {
     throw usage_error("no training data", "data.train",
                       "name a folder made by `switchyard prepare`");
   }
   std::vector<PreparedData> sources;
-  for (const auto& [path, weight] : paths) {
+  for (const auto& [name, path, weight] : named) {
     if (!(weight > 0)) throw usage_error(format("weight {} of '{}'", weight, path), "data.train");
     sources.emplace_back(path);
     if (sources.back().tokenizer_hash() != sources.front().tokenizer_hash()) {
@@ -31,10 +32,14 @@ std::vector<PreparedData> open_sources(const WeightedPaths& paths) {
   return sources;
 }
 
-std::vector<double> weights_of(const WeightedPaths& paths) {
-  std::vector<double> weights;
-  for (const auto& [path, weight] : paths) weights.push_back(weight);
-  return weights;
+std::vector<double> shares_of(const std::vector<PreparedSource>& named,
+                              const std::vector<PreparedData>& sources, double exponent) {
+  std::vector<double> shares;
+  for (size_t k = 0; k < named.size(); ++k) {
+    const auto tokens = static_cast<double>(sources[k].num_tokens());
+    shares.push_back(named[k].weight * std::pow(tokens, exponent));
+  }
+  return shares;
 }
 
 void check_length(const PreparedData& data, const SpanLengths& lengths) {
@@ -99,11 +104,12 @@ void SpanCorrupter::add_row(std::span<const int32_t> raw, uint64_t number,
 }
 
 TrainingStream::TrainingStream(const DataConfig& config, uint64_t seed)
-    : sources_(open_sources(config.train)),
+    : named_(find_prepared(config.train, "train")),
+      sources_(open_sources(named_)),
       skip_damage_(config.on_damage == "skip"),
       seed_(seed),
       corrupter_(config, sources_.front().vocab_size(), seed),
-      mixture_(weights_of(config.train), seed) {
+      mixture_(shares_of(named_, sources_, config.size_exponent), seed) {
   for (const PreparedData& source : sources_) check_length(source, corrupter_.lengths());
 }
 

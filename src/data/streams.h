@@ -9,6 +9,7 @@
 #include "data/config.h"
 #include "data/mixture.h"
 #include "data/prepared_data.h"
+#include "data/prepared_folders.h"
 #include "data/sequence_stream.h"
 #include "data/span_corruption.h"
 
@@ -35,9 +36,10 @@ class SpanCorrupter {
 
 /// Training sequences without end. Each epoch cuts every source's whole stream into windows, from
 /// a start that changes by epoch, and visits them in an order of its own; documents follow one
-/// another without a mark (T5's recipe). With on_damage = "skip" a sequence that lies in a damaged
-/// piece gives its place to the next sound one in the order of the epoch. All const functions are
-/// thread-safe.
+/// another without a mark (T5's recipe). A source's share of the sequences is its weight times its
+/// tokens to the power of config.size_exponent. With on_damage = "skip" a sequence that lies in a
+/// damaged piece gives its place to the next sound one in the order of the epoch. All const
+/// functions are thread-safe.
 class TrainingStream : public SequenceStream {
  public:
   /// Opens config.train. Throws Error(kUsage) if there is none, if sources differ in tokenizer, or
@@ -60,6 +62,7 @@ class TrainingStream : public SequenceStream {
  private:
   void copy_window(size_t source, uint64_t index, int32_t* raw) const;
 
+  std::vector<PreparedSource> named_;
   std::vector<PreparedData> sources_;
   bool skip_damage_;
   uint64_t seed_;

@@ -187,6 +187,28 @@ TEST_F(StreamsTest, MixturesKeepTheirShares) {
   EXPECT_NEAR(from_second, 100, 2);
 }
 
+// 8 times the tokens: twice the sequences at an exponent of a third, and weights come on top.
+TEST_F(StreamsTest, SharesMayGoByAPowerOfTheTokens) {
+  write("all/large/train", 4000);
+  write("all/small/train", 500);
+  const auto share_of_large = [&](double exponent, const WeightedPaths& paths) {
+    config_.train = paths;
+    config_.size_exponent = exponent;
+    const TrainingStream stream(config_, 1);
+    int large = 0;
+    // Windows of the small source begin below 510.
+    for (uint64_t i = 0; i < 300; ++i) large += window(stream.batch(i, 1), 0).front() >= 510;
+    return large / 300.0;
+  };
+  const std::string all = folder_ / "all";
+  // An eighth of the large source's own windows begins as low.
+  EXPECT_NEAR(share_of_large(0, {{all, 1.0}}), 0.5 * 7 / 8, 0.06);
+  EXPECT_NEAR(share_of_large(1.0 / 3, {{all, 1.0}}), 2.0 / 3 * 7 / 8, 0.06);
+  EXPECT_NEAR(share_of_large(1, {{all, 3.0}}), 8.0 / 9 * 7 / 8, 0.06);
+  EXPECT_NEAR(share_of_large(1.0 / 3, {{all + "/large/train", 1.0}, {all + "/small/train", 6.0}}),
+              0.25 * 7 / 8, 0.06);
+}
+
 TEST_F(StreamsTest, EvaluationIsAlwaysTheSame) {
   const std::string path = write("a", 3000);
   const EvaluationStream stream(config_, path), few(config_, path, 10);

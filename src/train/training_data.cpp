@@ -154,14 +154,14 @@ void open_prepared(const Recipe& recipe, TrainingData& data) {
 }
 
 void open_validation(const Recipe& recipe, TrainingData& data) {
-  for (const auto& [path, weight] : recipe.data.validation) {
+  for (const PreparedSource& source : find_prepared(recipe.data.validation, "validation")) {
     auto stream = std::make_unique<EvaluationStream>(
-        recipe.data, path, static_cast<uint64_t>(recipe.train.evaluate_sequences));
+        recipe.data, source.folder, static_cast<uint64_t>(recipe.train.evaluate_sequences));
     if (stream->tokenizer_hash() != data.tokenizer_hash) {
-      throw usage_error("held-out data was prepared with another tokenizer than the run's", path,
-                        "prepare it with " + data.tokenizer_path);
+      throw usage_error("held-out data was prepared with another tokenizer than the run's",
+                        source.folder, "prepare it with " + data.tokenizer_path);
     }
-    data.held_out.push_back({path, std::move(stream), false});
+    data.held_out.push_back({source.name, std::move(stream), false});
   }
 }
 
