@@ -19,6 +19,8 @@ def numbers(line):
     for key, value in line.items():
         if isinstance(value, (int, float)) and key not in POSITION:
             yield f"{kind}/{key}", value
+    for source, nlp in line.get("nlp_by_data", {}).items():
+        yield f"{kind}/nlp_by_data/{source}", nlp
     for block in line.get("blocks", []):
         for key in ("gradient_norm", "update_norm"):
             yield f"{kind}/block/{key}/{block['block']}", block[key]

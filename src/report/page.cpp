@@ -9,8 +9,10 @@
 #include "base/progress.h"
 #include "report/escape.h"
 #include "report/finetuning_tables.h"
+#include "report/languages.h"
 #include "report/page_data.h"
 #include "report/page_files.h"
+#include "report/specialization_map.h"
 #include "report/static_plot.h"
 #include "report/table.h"
 
@@ -119,6 +121,8 @@ std::string make_page(const std::vector<RunData>& runs, const Comparison& compar
        {"tasks", section_html("Tasks", task_table(runs, comparison))},
        {"distillation", section_html("Distillation", distillation_table(runs, comparison))},
        {"static_plot", plot.empty() ? "<p>There are too few evaluations for a plot.</p>" : plot},
+       {"languages", languages_html(compare_languages(runs, comparison))},
+       {"specialization", specialization_html(runs)},
        {"settings", settings_html(runs)},
        {"runs", runs_html(runs)},
        {"version", escape_html(version)},

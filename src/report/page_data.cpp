@@ -8,6 +8,7 @@
 
 #include "base/format.h"
 #include "report/finetuning_tables.h"
+#include "report/languages.h"
 #include "report/thinning.h"
 
 namespace switchyard {
@@ -219,6 +220,7 @@ ordered_json results_json(const std::vector<RunData>& runs, const Comparison& co
          {"speed_up_tokens", spread([](const RunNumbers& run) { return run.speed_up.tokens; })},
          {"speed_up_seconds", spread([](const RunNumbers& run) { return run.speed_up.seconds; })}});
   }
+  results["languages"] = languages_json(compare_languages(runs, comparison));
   return results;
 }
 

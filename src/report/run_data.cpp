@@ -15,6 +15,7 @@
 #include "data/span_corruption.h"
 #include "model/counts.h"
 #include "train/metrics_log.h"
+#include "train/specialization.h"
 
 namespace switchyard {
 namespace {
@@ -27,6 +28,7 @@ constexpr size_t kHeatCells = 600'000;  // of all runs together: about 1.2 MB of
 constexpr size_t kMaxHeatColumns = 160;
 constexpr size_t kMaxLayers = 256;  // a sound run has fewer: guards against hostile files
 constexpr size_t kMaxExperts = 65536;
+constexpr size_t kMaxSources = 4096;
 
 double number(const json& object, std::string_view key) {
   const auto found = object.find(key);
@@ -133,7 +135,21 @@ void keep_best_tasks(const json& line, RunData& run) {
   }
 }
 
+// Adds what an evaluation says of its sources.
+void read_sources(const json& line, const EvalPoint& all,
+                  std::map<std::string, SourceCurve>& curves) {
+  const auto found = line.find("nlp_by_data");
+  if (found == line.end() || !found->is_object() || found->size() > kMaxSources) return;
+  for (const auto& [name, nlp] : found->items()) {
+    EvalPoint point = all;
+    point.nlp = number(*found, name);
+    point.accuracy = point.targets = kNaN;
+    curves.try_emplace(name, SourceCurve{name, {}}).first->second.evaluations.push_back(point);
+  }
+}
+
 void read_lines(const std::vector<json>& lines, RunData& run) {
+  std::map<std::string, SourceCurve> sources;
   int64_t out_of_order = 0;
   double last_train = -1, last_eval = -1;
   const auto rises = [&](double step, double& last) {
@@ -152,6 +168,7 @@ void read_lines(const std::vector<json>& lines, RunData& run) {
                                  number(line, "nlp"), number(line, "accuracy"),
                                  number(line, "targets")});
       keep_best_tasks(line, run);
+      read_sources(line, run.evaluations.back(), sources);
     }
     if (line["kind"] == "train" && rises(step, last_train)) {
       for (size_t c = 0; c < TrainColumns::kKeys.size(); ++c) {
@@ -159,6 +176,7 @@ void read_lines(const std::vector<json>& lines, RunData& run) {
       }
     }
   }
+  for (auto& [name, curve] : sources) run.sources.push_back(std::move(curve));
   if (out_of_order > 0) {
     run.warnings.push_back(
         format("{} lines of metrics.jsonl whose step does not rise are left out", out_of_order));
@@ -177,6 +195,32 @@ void read_metrics_of(RunData& run, size_t heat_cells) {
   const auto finite = [](const EvalPoint& point) { return std::isfinite(point.nlp); };
   if (std::none_of(run.evaluations.begin(), run.evaluations.end(), finite)) {
     run.warnings.push_back("no evaluation on held-out data yet");
+  }
+}
+
+void read_source_loads(RunData& run) {
+  const std::string path = run.path + "/" + kSpecializationFile;
+  if (!fs::exists(path)) return;
+  const json object = json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  const json* const layers =
+      object.is_object() && object.contains("layers") ? &object["layers"] : nullptr;
+  if (!layers || !layers->is_array() || layers->size() > kMaxLayers) {
+    run.warnings.push_back("specialization.json is damaged: which data experts get is not known");
+    return;
+  }
+  for (const json& layer : *layers) {
+    if (!layer.is_object() || !layer.contains("sources") || !layer["sources"].is_object()) continue;
+    if (layer["sources"].size() > kMaxSources) continue;
+    for (const auto& [name, source] : layer["sources"].items()) {
+      if (!source.is_object() || !source.contains("load") || !source["load"].is_array()) continue;
+      SourceLoad load{text(layer, "layer"), name, {}};
+      for (const json& share : source["load"]) {
+        load.load.push_back(share.is_number() ? share.get<double>() : 0.0);
+      }
+      if (!load.load.empty() && load.load.size() <= kMaxExperts) {
+        run.source_loads.push_back(std::move(load));
+      }
+    }
   }
 }
 
@@ -277,6 +321,7 @@ RunData load_run(const std::string& path, size_t heat_cells) {
   run.recipe = load_run_recipe(path + "/recipe.toml");
   read_info(run);
   read_metrics_of(run, heat_cells);
+  read_source_loads(run);
   return run;
 }
 

@@ -19,6 +19,18 @@ struct EvalPoint {
   double step = 0, tokens = 0, seconds = 0, nlp = 0, accuracy = 0, targets = 0;
 };
 
+/// Evaluations on one of several sources of held-out data, a language say; ascending steps.
+struct SourceCurve {
+  std::string name;
+  std::vector<EvalPoint> evaluations;  // accuracy and targets are NaN
+};
+
+/// What share of a source's tokens each expert of a layer gets.
+struct SourceLoad {
+  std::string layer, source;
+  std::vector<double> load;
+};
+
 /// The `train` lines as columns of equal length; NaN where a line has no such number.
 struct TrainColumns {
   static constexpr std::array<std::string_view, 12> kKeys = {
@@ -52,11 +64,13 @@ struct RunData {
   std::string machine;                                     // processor, threads; empty: not known
   std::vector<std::pair<std::string, std::string>> facts;  // run.json as label and text
   std::vector<EvalPoint> evaluations;                      // ascending steps
+  std::vector<SourceCurve> sources;                        // by name; none where there is one
   std::map<std::string, double> best_tasks;  // "boolq accuracy": the highest over evaluations
   TrainColumns train;                        // ascending steps
   std::vector<LayerLoad> layers;
-  std::string last_event;  // "finished"; empty: none
-  bool torn = false;       // the last line of metrics is incomplete: cut off, or being written
+  std::vector<SourceLoad> source_loads;  // of the last evaluation; layer by layer
+  std::string last_event;                // "finished"; empty: none
+  bool torn = false;  // the last line of metrics is incomplete: cut off, or being written
   std::vector<std::string> warnings;  // what could not be read
 
   bool dense() const { return recipe.model.moe.num_experts == 0; }

@@ -176,6 +176,14 @@ nlohmann::json metrics_of(const RunEvaluation& evaluation) {
       if (source == task.name) own["nlp"] = result.nlp();
     }
   }
+  const auto is_task = [&](const std::string& source) {
+    return std::any_of(evaluation.tasks.begin(), evaluation.tasks.end(),
+                       [&](const TaskScores& task) { return task.name == source; });
+  };
+  for (const auto& [source, result] : evaluation.by_source) {
+    const bool alone = evaluation.by_source.size() == 1;
+    if (!alone && !is_task(source)) line["nlp_by_data"][source] = result.nlp();
+  }
   if (!evaluation.tasks.empty()) line["quality"] = evaluation.quality;
   return line;
 }

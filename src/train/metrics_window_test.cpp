@@ -68,5 +68,20 @@ TEST(MetricsWindow, SurvivesACheckpointExactly) {
   EXPECT_EQ(again.metrics(), window.metrics());
 }
 
+TEST(MetricsOfEvaluation, TellSourcesWhereThereAreSeveral) {
+  RunEvaluation evaluation;
+  EvaluationResult de, sw;
+  de.cross_entropy = {30, 10};
+  sw.cross_entropy = {50, 10};
+  evaluation.all += de;
+  evaluation.by_source = {{"de", de}};
+  EXPECT_FALSE(metrics_of(evaluation).contains("nlp_by_data"));
+  evaluation.all += sw;
+  evaluation.by_source.emplace_back("sw", sw);
+  const nlohmann::json line = metrics_of(evaluation);
+  EXPECT_EQ(line["nlp"], -4.0);
+  EXPECT_EQ(line["nlp_by_data"], nlohmann::json({{"de", -3.0}, {"sw", -5.0}}));
+}
+
 }  // namespace
 }  // namespace switchyard

@@ -40,6 +40,10 @@ void write_events(TensorBoardWriter& writer, const std::string& kind, int64_t st
       }
     }
   }
+  const nlohmann::json sources = values.value("nlp_by_data", nlohmann::json::object());
+  for (const auto& [name, nlp] : sources.items()) {
+    writer.scalar(format("{}/nlp_by_data/{}", kind, name), step, nlp.get<double>());
+  }
   for (const nlohmann::json& block : values.value("blocks", nlohmann::json::array())) {
     const std::string name = block["block"].get<std::string>();
     for (const char* key : {"gradient_norm", "update_norm"}) {

@@ -29,6 +29,7 @@
 #include "train/rank_sums.h"
 #include "train/run_directory.h"
 #include "train/run_reporter.h"
+#include "train/specialization.h"
 #include "train/teacher.h"
 #include "train/time_limit.h"
 #include "train/train_step.h"
@@ -463,7 +464,10 @@ void Trainer::evaluate_now() {
   nlp_ = position_.nlp = result.all.nlp();
   position_.quality = result.quality;
   position_.quality_metric = evaluator_.metric();
-  if (mesh_.is_first()) write_predictions(run_.path(), position_.step, data_, result);
+  if (mesh_.is_first()) {
+    write_predictions(run_.path(), position_.step, data_, result);
+    write_specialization(run_.path(), position_.step, result);
+  }
   time_limit_.add_evaluation(seconds_since(start));
   reporter_->evaluation(position_, result);
 }
