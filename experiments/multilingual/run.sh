@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Do all languages gain from experts? One vocabulary over many languages, sampled in proportion to
 # tokens^0.3; a dense model and one with 32 experts of equal cost, measured language by language
-# (paper, section 5.4, figures 7 and 8). docs/languages.md has results.
+# (paper, figures 7 and 8; docs/languages.md).
 #
 # Usage: experiments/multilingual/run.sh [--set KEY=VALUE ...]      settings of the recipe, for both models
 #   MULTILINGUAL_TEXT       folder of LANGUAGE*.jsonl.zst, default ../shared/data/multilingual

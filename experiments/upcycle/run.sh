@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Does a dense model with experts added pass the dense model that goes on? A dense model is trained on
 # English text, upcycled, and both go on for as many steps of equal FLOPs with new optimizers
-# (docs/upcycling.md has results).
+# (docs/upcycling.md).
 #
 # Usage: experiments/upcycle/run.sh
 #   UPCYCLE_TEXT     files or folder of text, default ../shared/data/english
