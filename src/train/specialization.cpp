@@ -25,6 +25,7 @@ void write_specialization(const std::string& run_directory, int64_t step,
   for (size_t l = 0; l < all.size(); ++l) {
     nlohmann::ordered_json sources = nlohmann::ordered_json::object();
     for (const auto& [name, result] : evaluation.by_source) {
+      if (l >= result.routing.size()) continue;  // nothing was evaluated
       sources[name] = {{"tokens", result.routing[l].tokens}, {"load", load_of(result.routing[l])}};
     }
     layers.push_back({{"layer", all[l].layer}, {"sources", sources}});
