@@ -137,17 +137,21 @@ void run(const EvalCommand& command, int threads) {
   nlohmann::ordered_json sources = nlohmann::ordered_json::array();
   ProgressLine line;
   WeightedPaths paths;
+  paths.reserve(command.data.size());
   for (const std::string& path : command.data) paths.emplace_back(path, 1.0);
   const std::vector<PreparedSource> data = find_prepared(paths, "validation");
-  for (const auto& [name, folder, weight] : data) {
+  for (const PreparedSource& source : data) {
+    const std::string& folder = source.folder;
     const EvaluationStream stream(config, folder, static_cast<uint64_t>(command.sequences));
     check_vocabulary(model.config(), stream.vocab_size(), folder);
     check_tokenizer(stream, folder, directory);
     const EvaluationResult result = model.evaluate(stream, command.sequences, [&](int64_t done) {
       line.show(format("evaluate {}  {} of {} sequences", folder, done, stream.num_sequences()));
     });
-    sources.push_back(
-        {{"data", folder}, {"name", name}, {"nlp", result.nlp()}, {"accuracy", result.accuracy()}});
+    sources.push_back({{"data", folder},
+                       {"name", source.name},
+                       {"nlp", result.nlp()},
+                       {"accuracy", result.accuracy()}});
     line.clear();
     if (!command.json && data.size() > 1) fmt::print("{:.4f}  {}\n", result.nlp(), folder);
     all += result;

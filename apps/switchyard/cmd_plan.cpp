@@ -20,6 +20,19 @@
 namespace switchyard {
 namespace {
 
+/// As CLI::Range, which lets NaN through.
+CLI::Validator finite_range(double least, double most) {
+  return CLI::Validator(
+      [least, most](const std::string& text) {
+        double value = 0;
+        if (CLI::detail::lexical_cast(text, value) && value >= least && value <= most) {
+          return std::string();
+        }
+        return format("'{}' is not in the range {} to {}", text, least, most);
+      },
+      format("FLOAT in [{} - {}]", least, most));
+}
+
 struct PlanCommand {
   std::string recipe, model, mesh, machine = "this", calibrate, timeline;
   std::vector<std::string> overrides;
@@ -147,7 +160,7 @@ void add_inputs(CLI::App& command, PlanCommand& state) {
                   "Measure this machine, write what it can do into FILE.toml, and end")
       ->option_text("FILE");
   command.add_option("--dropped", state.dropped_share, "Share of routed tokens that are dropped")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(finite_range(0.0, 1.0))
       ->option_text("SHARE=0");
   command
       .add_option("--chunks", state.chunks,
@@ -183,28 +196,28 @@ void add_simulation(CLI::App& command, PlanCommand& state) {
   command
       .add_option("--straggling", options.straggling,
                   "Simulated: deviation of the logarithm of a rank's slowness in a step")
-      ->check(CLI::Range(0.0, 10.0))
+      ->check(finite_range(0.0, 10.0))
       ->option_text("X=0");
   command
       .add_option("--slow-share", options.slow_share, "Simulated: share of ranks that stay slow")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(finite_range(0.0, 1.0))
       ->option_text("SHARE=0");
   command.add_option("--slow-factor", options.slow_factor, "Simulated: how slow they are")
-      ->check(CLI::Range(1.0, 1000.0))
+      ->check(finite_range(1.0, 1000.0))
       ->option_text("X=1.5");
   command
       .add_option("--skew", options.skew,
                   "Simulated: deviation of the logarithm of the experts' loads, up to capacity")
-      ->check(CLI::Range(0.0, 10.0))
+      ->check(finite_range(0.0, 10.0))
       ->option_text("X=0");
   command.add_option("--seed", options.seed, "Of the simulation")->option_text("N=1");
   command
       .add_option("--mtbf-hours", state.mtbf_hours,
                   "Mean time between failures of a rank: the best interval between checkpoints")
-      ->check(CLI::Range(1e-3, 1e9))
+      ->check(finite_range(1e-3, 1e9))
       ->option_text("HOURS");
   command.add_option("--restart-minutes", state.restart_minutes, "From a failure to the next step")
-      ->check(CLI::Range(0.0, 1e6))
+      ->check(finite_range(0.0, 1e6))
       ->option_text("MINUTES=10");
 }
 

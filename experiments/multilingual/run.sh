@@ -4,7 +4,7 @@
 # (paper, figures 7 and 8; docs/languages.md).
 #
 # Usage: experiments/multilingual/run.sh [--set KEY=VALUE ...]      settings of the recipe, for both models
-#   MULTILINGUAL_TEXT       folder of LANGUAGE*.jsonl.zst, default ../shared/data/multilingual
+#   MULTILINGUAL_TEXT       folder of LANGUAGE.jsonl.zst and LANGUAGE.validation.jsonl.zst, default ../shared/data/multilingual
 #   MULTILINGUAL_LANGUAGES  default: the 28 with the most documents
 #   MULTILINGUAL_DIR        where everything goes, default runs/multilingual
 #   MULTILINGUAL_SEEDS      default 1
@@ -23,15 +23,21 @@ recipe=experiments/multilingual/recipe.toml
 
 say() { printf '\n== %s\n' "$*"; }
 
-inputs=()
+fail() { # fail WHAT HOW_TO_GO_ON
+  printf 'multilingual: error: %s; %s\n' "$1" "$2" >&2
+  exit 2
+}
+
+[ -x "$program" ] || fail "no $program" "build it with \`make build\`"
+# Texts to train on and to be measured on come from different documents: the folder says so.
+inputs=() held_out=() validation=
 for language in $languages; do
-  files=("$text/$language".*jsonl*)
-  if [ ! -e "${files[0]}" ]; then
-    printf 'multilingual: error: no text of %s in %s; name a folder in MULTILINGUAL_TEXT\n' \
-      "$language" "$text" >&2
-    exit 2
-  fi
-  inputs+=("${files[@]}")
+  for file in "$text/$language.jsonl.zst" "$text/$language.validation.jsonl.zst"; do
+    [ -e "$file" ] || fail "no $file" "name another folder in MULTILINGUAL_TEXT"
+  done
+  inputs+=("$text/$language.jsonl.zst")
+  held_out+=("$text/$language.validation.jsonl.zst")
+  validation+="${validation:+, }\"$folder/held-out/$language/train\" = 1.0"
 done
 
 mkdir -p "$folder"
@@ -40,16 +46,18 @@ if [ ! -s "$folder/spiece.model" ]; then
   "$program" tokenizer train --input "${inputs[@]}" --balance 0.3 --sample-mib 12 --byte-fallback \
     --character-coverage 0.995 --vocab-size 8192 --output "$folder/spiece.model"
 fi
-say "token ids of each language, a tenth of the documents held out"
+say "token ids of each language"
 "$program" prepare --each --input "${inputs[@]}" --tokenizer "$folder/spiece.model" \
-  --output "$folder/data" --validation-share 0.1
+  --output "$folder/data" --validation-share 0
+"$program" prepare --each --input "${held_out[@]}" --tokenizer "$folder/spiece.model" \
+  --output "$folder/held-out" --validation-share 0
 runs=()
 for seed in $seeds; do
   for model in dense:0 switch-32:32; do
     run=$folder/runs/${model%:*}-seed$seed
     say "training $run"
     "$program" train --recipe "$recipe" --set "data.train=$folder/data" \
-      --set "data.validation=$folder/data" --set "model.moe.num_experts=${model#*:}" \
+      --set "data.validation={ $validation }" --set "model.moe.num_experts=${model#*:}" \
       --set "train.seed=$seed" --threads "$threads" "$@" --run-dir "$run"
     runs+=("$run")
   done

@@ -4,7 +4,7 @@
 # (docs/upcycling.md).
 #
 # Usage: experiments/upcycle/run.sh
-#   UPCYCLE_TEXT     files or folder of text, default ../shared/data/english
+#   UPCYCLE_TEXT     folder of train-*.jsonl.zst and validation.jsonl.zst, default ../shared/data/english
 #   UPCYCLE_DIR      where everything goes, default runs/upcycle
 #   UPCYCLE_SEED     default 1
 #   UPCYCLE_STEPS    of the dense model before, and of each after, default 1500
@@ -25,6 +25,10 @@ threads=${UPCYCLE_THREADS:-1}
 program=build/release/bin/switchyard
 recipe=experiments/upcycle/recipe.toml
 
+[ -x "$program" ] || { echo "upcycle: error: no $program; build it with \`make build\`" >&2; exit 2; }
+[ -e "$text/validation.jsonl.zst" ] ||
+  { echo "upcycle: error: no $text/validation.jsonl.zst; name a folder in UPCYCLE_TEXT" >&2; exit 2; }
+
 say() { printf '\n== %s\n' "$*"; }
 
 train() { # train NAME SETTING...
@@ -33,26 +37,30 @@ train() { # train NAME SETTING...
   for setting in "$@"; do words+=(--set "$setting"); done
   say "training $run"
   "$program" train --recipe "$recipe" --set "data.train=$folder/data/train" \
-    --set "data.validation=$folder/data/validation" --set "train.seed=$seed" \
+    --set "data.validation=$folder/held-out/train" --set "train.seed=$seed" \
     --set "train.steps=$steps" --threads "$threads" "${words[@]}" --run-dir "$run"
 }
 
 # In float32, where rounding hides no difference.
 nlp_of() { # nlp_of MODEL
-  "$program" eval --model "$1" --data "$folder/data/validation" --sequences 4096 --input-length 16 \
+  "$program" eval --model "$1" --data "$folder/held-out/train" --sequences 4096 --input-length 16 \
     --precision fp32 --threads "$threads" --json | sed -nE 's/.*"nlp":(-?[0-9.e-]+).*/\1/p'
 }
 
 mkdir -p "$folder"
 if [ ! -s "$folder/spiece.model" ]; then
   say "a vocabulary of 8,192"
-  "$program" tokenizer train --input "$text" --sample-mib 6 --vocab-size 8192 \
+  "$program" tokenizer train --input "$text"/train-*.jsonl.zst --sample-mib 6 --vocab-size 8192 \
     --output "$folder/spiece.model"
 fi
 if [ ! -d "$folder/data" ]; then
-  say "token ids, 2 % of the documents held out"
-  "$program" prepare --input "$text" --tokenizer "$folder/spiece.model" --output "$folder/data" \
-    --validation-share 0.02
+  say "token ids"
+  "$program" prepare --input "$text"/train-*.jsonl.zst --tokenizer "$folder/spiece.model" --output "$folder/data" \
+    --validation-share 0
+fi
+if [ ! -d "$folder/held-out" ]; then
+  "$program" prepare --input "$text/validation.jsonl.zst" --tokenizer "$folder/spiece.model" \
+    --output "$folder/held-out" --validation-share 0
 fi
 train before
 say "experts are added"
@@ -62,8 +70,10 @@ for gate in $gates; do
   rm -rf "$folder/$gate"
   "$program" upcycle --model "$folder/runs/before" --num-experts "$experts" --gate "$gate" \
     --seed "$seed" --output "$folder/$gate" --threads "$threads"
-  printf '%s: held-out NLP %s, of the dense model %s\n' "$gate" "$(nlp_of "$folder/$gate")" \
-    "$(nlp_of "$folder/runs/before")" | tee -a "$folder/start.txt"
+  sparse=$(nlp_of "$folder/$gate")
+  dense=$(nlp_of "$folder/runs/before")
+  printf '%s: held-out NLP %s, of the dense model %s\n' "$gate" "$sparse" "$dense" |
+    tee -a "$folder/start.txt"
 done
 # Other data order and masks than before: the same texts again, as training on would see them.
 train dense "train.start_from=$folder/runs/before" "train.seed=$((seed + 1000))"

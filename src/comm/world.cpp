@@ -107,6 +107,7 @@ bool World::is_launched() {
 }
 
 int World::ranks_on_host() {
+  if (!is_launched()) return 1;
   for (const char* name :
        {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE"}) {
     const char* value = std::getenv(name);

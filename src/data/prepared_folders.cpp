@@ -23,6 +23,9 @@ std::vector<std::string> languages_in(const std::string& folder, const std::stri
   std::vector<std::string> found;
   std::error_code code;
   for (fs::directory_iterator at(folder, code), end; !code && at != end; at.increment(code)) {
+    const std::string name = at->path().filename().string();
+    // Hidden folders and what a killed `prepare` leaves beside a language are none.
+    if (name.starts_with('.') || name.find(".tmp-") != name.npos) continue;
     if (is_prepared(at->path() / split)) found.push_back((at->path() / split).string());
   }
   std::sort(found.begin(), found.end());
@@ -42,6 +45,14 @@ std::string short_name(const std::string& folder, int parts) {
     name = rest.filename() / name;
   }
   return name.string();
+}
+
+/// The same for all ways of writing a path.
+fs::path place_of(const std::string& folder) {
+  std::error_code code;
+  const fs::path place = fs::weakly_canonical(folder, code);
+  if (code) return folder;
+  return place.filename().empty() ? place.parent_path() : place;
 }
 
 void name_sources(std::vector<PreparedSource>& sources) {
@@ -69,8 +80,7 @@ std::vector<PreparedSource> find_prepared(const WeightedPaths& paths, const std:
   name_sources(sources);
   for (size_t i = 1; i < sources.size(); ++i) {
     const auto same = [&](const PreparedSource& other) {
-      return fs::path(other.folder).lexically_normal() ==
-             fs::path(sources[i].folder).lexically_normal();
+      return place_of(other.folder) == place_of(sources[i].folder);
     };
     if (std::any_of(sources.begin(), sources.begin() + static_cast<std::ptrdiff_t>(i), same)) {
       throw usage_error("the same prepared data twice", sources[i].folder,

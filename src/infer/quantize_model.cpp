@@ -24,9 +24,6 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kPiece = 1 << 20;  // numbers of a weight in memory at a time
 
-// Where a model of a run has its recipe, from its directory.
-constexpr auto kRecipes = {"/recipe.toml", "/../../recipe.toml"};
-
 /// Numbers [begin, begin + count) of a stored tensor, in float32.
 at::Tensor read_floats(const StoredTensor& stored, int64_t begin, int64_t count) {
   const at::Tensor piece = at::empty({count}, *float_type_of(stored.spec().dtype));
@@ -149,14 +146,6 @@ std::vector<Output> outputs_of(const std::vector<StoredPart>& parts, const Model
   return outputs;
 }
 
-void copy_recipe(const std::string& model, const std::string& output) {
-  for (const char* recipe : kRecipes) {
-    if (!fs::exists(model + recipe)) continue;
-    write_file(output + "/recipe.toml", read_file(model + recipe));
-    return;
-  }
-}
-
 }  // namespace
 
 QuantizeResult quantize_model(const std::string& model, const std::string& output,
@@ -180,7 +169,6 @@ QuantizeResult quantize_model(const std::string& model, const std::string& outpu
   write_tensor_files(directory.temporary(), specs, {.shard_bytes = options.shard_bytes},
                      [&](size_t i, SafetensorsWriter& file) { writer.write(outputs[i], file); });
   copy_companions(model, directory.temporary());
-  copy_recipe(model, directory.temporary());
   const std::string config = model + "/" + kConfigFile;
   write_file(directory.temporary() + "/" + kConfigFile,
              quantized_description_text(read_file(config), config));

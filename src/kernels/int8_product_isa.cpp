@@ -279,12 +279,6 @@ class Scale {
   const Next& next_;
 };
 
-#if defined(__AMX_INT8__) || defined(__AMXINT8__)
-using ExactSums = TileProducts<Int8Product>;
-#else
-using ExactSums = DotProducts;
-#endif
-
 class Int8Multiplier {
  public:
   static int64_t most_rows(const Int8Product& in) { return ExactSums::most_rows(in); }

@@ -233,6 +233,12 @@ void copy_companions(const std::string& from, const std::string& to) {
     const std::string path = format("{}/{}", from, name);
     if (std::filesystem::exists(path)) write_file(format("{}/{}", to, name), read_file(path));
   }
+  // In the model's own directory, or two above it in a run: `eval` measures as it says.
+  for (const char* recipe : {"/recipe.toml", "/../../recipe.toml"}) {
+    if (!std::filesystem::exists(from + recipe)) continue;
+    write_file(to + "/recipe.toml", read_file(from + recipe));
+    return;
+  }
 }
 
 void save_model(const std::string& directory, const EncoderDecoder& model,

@@ -52,7 +52,9 @@ LanguageNumbers numbers_of(const std::string& name, const std::vector<const Sour
   // As for whole runs: the mean of the baseline's best, and of where its runs reach their own.
   const auto best = [](const SourceCurve& curve) { return best_nlp(curve.evaluations); };
   const double level = mean_of(base, best);
-  const double cost = mean_of(base, [&](const SourceCurve& curve) {
+  Crossing cost;
+  cost.reached = true;
+  cost.cost.steps = mean_of(base, [&](const SourceCurve& curve) {
     return first_reach(curve.evaluations, best(curve)).cost.steps;
   });
   std::vector<double> speed_ups;
@@ -60,7 +62,7 @@ LanguageNumbers numbers_of(const std::string& name, const std::vector<const Sour
     const Crossing reach = first_reach(curve->evaluations, level);
     numbers.reached += reach.reached ? 1 : 0;
     numbers.at_first |= reach.at_first;
-    speed_ups.push_back(reach.reached ? cost / reach.cost.steps : kNaN);
+    speed_ups.push_back(speed_up(cost, reach).steps);
   }
   numbers.seeds = static_cast<int>(own.size());
   numbers.speed_up = spread_of(speed_ups).mean;

@@ -10,10 +10,12 @@ std::vector<uint64_t> balanced_sizes(const std::vector<uint64_t>& bytes, double 
                                      uint64_t budget) {
   const auto all = static_cast<double>(std::accumulate(bytes.begin(), bytes.end(), uint64_t{0}));
   std::vector<double> shares;
+  shares.reserve(bytes.size());
   for (const uint64_t size : bytes) shares.push_back(std::pow(static_cast<double>(size), exponent));
   const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
   const double total = std::min(all, static_cast<double>(budget));
   std::vector<uint64_t> sizes;
+  sizes.reserve(shares.size());
   for (const double share : shares) sizes.push_back(static_cast<uint64_t>(total * share / sum));
   return sizes;
 }

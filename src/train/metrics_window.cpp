@@ -180,9 +180,10 @@ nlohmann::json metrics_of(const RunEvaluation& evaluation) {
     return std::any_of(evaluation.tasks.begin(), evaluation.tasks.end(),
                        [&](const TaskScores& task) { return task.name == source; });
   };
+  const auto prepared = std::count_if(evaluation.by_source.begin(), evaluation.by_source.end(),
+                                      [&](const auto& source) { return !is_task(source.first); });
   for (const auto& [source, result] : evaluation.by_source) {
-    const bool alone = evaluation.by_source.size() == 1;
-    if (!alone && !is_task(source)) line["nlp_by_data"][source] = result.nlp();
+    if (prepared > 1 && !is_task(source)) line["nlp_by_data"][source] = result.nlp();
   }
   if (!evaluation.tasks.empty()) line["quality"] = evaluation.quality;
   return line;

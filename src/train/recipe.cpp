@@ -123,6 +123,13 @@ void check_mesh(const Recipe& recipe, const std::string& where) {
                              ranks, batch),
                       where, "each rank takes as many sequences: give a divisor");
   }
+  const bool decodes = std::any_of(recipe.tasks.begin(), recipe.tasks.end(), [](const auto& task) {
+    return !task.second.validation.empty();
+  });
+  if (ranks > 1 && decodes) {
+    throw usage_error("tasks are answered by one rank while the others would wait", where,
+                      "leave the tasks' validation out, and measure with `switchyard eval --task`");
+  }
   const int64_t group = routing_rules(recipe.model.moe).group_sequences;
   if (recipe.model.moe.num_experts > 0 && ranks > 1 && batch / ranks % group != 0) {
     throw usage_error(format("model.moe.group_sequences = {} does not divide the {} sequences of "

@@ -40,7 +40,8 @@ int64_t step_of(const std::string& name) {
 // What AtomicFileWriter leaves of one of the run's files when its process is killed.
 bool is_half_written(const std::string& name) {
   return name.starts_with("recipe.toml.tmp-") || name.starts_with("metrics.jsonl.tmp-") ||
-         name.starts_with("run.json.tmp-") || name.starts_with("spiece.model.tmp-");
+         name.starts_with("run.json.tmp-") || name.starts_with("spiece.model.tmp-") ||
+         name.starts_with("specialization.json.tmp-") || name.starts_with("roll_backs.json.tmp-");
 }
 
 // Nothing is there but what a process leaves that is killed at its start.

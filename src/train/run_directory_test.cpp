@@ -12,6 +12,7 @@
 #include "base/files.h"
 #include "base/format.h"
 #include "checkpoint/file_manifest.h"
+#include "train/checkpoint.h"
 #include "train/metrics_window.h"
 
 namespace switchyard {
@@ -96,7 +97,7 @@ TEST_F(RunDirectoryTest, KeepsTheBestAndEveryNth) {
                       R"( "window": {}{}}})",
                       step, MetricsWindow().to_json().dump(), nlp));
   }
-  run.remove_old_checkpoints({.newest = 1, .every = 20, .best = 1});
+  run.remove_old_checkpoints({.newest = 1, .every = 20, .best = 1, .metric = kNlpMetric});
   EXPECT_THAT(run.checkpoints(), ElementsAre(20, 30, 35));
 }
 

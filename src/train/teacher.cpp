@@ -6,9 +6,9 @@
 
 #include "base/error.h"
 #include "base/format.h"
-#include "base/hash.h"
 #include "model/model_directory.h"
 #include "train/run_directory.h"
+#include "train/weights_fingerprint.h"
 
 namespace switchyard {
 namespace {
@@ -42,14 +42,7 @@ Teacher::Teacher(const std::string& path, Precision precision, const ModelConfig
                     path, "set model.vocab_size to the teacher's");
 }
 
-std::string Teacher::fingerprint() const {
-  StreamingHash hash;
-  for (const Parameter& parameter : model_->parameters().all()) {
-    const at::Tensor value = parameter.value().detach();
-    hash.add({static_cast<const std::byte*>(value.const_data_ptr()), value.nbytes()});
-  }
-  return to_hex(hash.value());
-}
+std::string Teacher::fingerprint() const { return weights_fingerprint(model_->parameters()); }
 
 ops::SoftTargets Teacher::soft_targets(const Batch& batch, const ObjectiveConfig& objective) {
   const c10::NoGradGuard no_grad;  // not inference mode: its tensors cannot be saved for backward

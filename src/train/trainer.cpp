@@ -34,6 +34,7 @@
 #include "train/time_limit.h"
 #include "train/train_step.h"
 #include "train/training_data.h"
+#include "train/weights_fingerprint.h"
 
 namespace switchyard {
 namespace {
@@ -91,6 +92,7 @@ class Trainer {
   void start();
   void start_weights();
   void check_teacher() const;
+  void check_same_start() const;
   void log_changes() const;
   bool restore();
   std::optional<TrainPosition> shared(std::optional<TrainPosition> loaded);
@@ -219,6 +221,19 @@ void Trainer::check_teacher() const {
                     "name the very checkpoint: objective.teacher=RUN/checkpoints/step-...");
 }
 
+// Each rank reads recipe, data and models by itself: what differs would never be found out later.
+void Trainer::check_same_start() const {
+  if (mesh_.all().size() == 1) return;
+  const std::string own = recipe_.to_toml() + data_.training->fingerprint() +
+                          (teacher_ ? teacher_->fingerprint() : "") +
+                          weights_fingerprint(model_.parameters());
+  const std::string first = mesh_.all().broadcast_text(own, 0);
+  if (mesh_.all().maximum(own == first ? 0 : 1) == 0) return;
+  throw usage_error("not all ranks have the same recipe, data and weights to begin with",
+                    run_.path(),
+                    "start them with one command line, on files that do not change meanwhile");
+}
+
 // New weights, or those of a checkpoint.
 void Trainer::start() {
   roll_backs_ = read_roll_backs(run_.path());
@@ -236,6 +251,7 @@ void Trainer::start() {
     remove_old_checkpoints();  // a process may have been killed before it did
     log_changes();
   }
+  check_same_start();
   position_.skipped.add(batches_skipped_by(roll_backs_));
   run_.cut_metrics(position_.step);
   reporter_ = std::make_unique<RunReporter>(run_, recipe_, position_.step);

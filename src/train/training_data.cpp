@@ -161,7 +161,9 @@ void open_validation(const Recipe& recipe, TrainingData& data) {
       throw usage_error("held-out data was prepared with another tokenizer than the run's",
                         source.folder, "prepare it with " + data.tokenizer_path);
     }
-    data.held_out.push_back({source.name, std::move(stream), false});
+    // A task of that name has numbers of its own.
+    const bool taken = recipe.tasks.contains(source.name);
+    data.held_out.push_back({taken ? source.folder : source.name, std::move(stream), false});
   }
 }
 

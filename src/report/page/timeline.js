@@ -13,7 +13,7 @@ let from = 0, to = end;
 // What operations have in common, and their colours of the style sheet.
 const kinds = [
   ['products', '--c0', /linear|cross-entropy/],
-  ['experts', '--c2', /^experts/],
+  ['experts', '--c2', /^(gated )?experts/],
   ['attention', '--c4', /^attention/],
   ['transfers', '--c1', /^all-|^reduce/],
   ['update', '--c3', /^ada|gradient norm/],
