@@ -42,6 +42,9 @@ bench-inference: build  ## Inference against its aims, and Hugging Face and CTra
 quickstart:  ## From nothing to a measured answer: train dense and sparse models, compare them
 	@scripts/quickstart.sh
 
+results: setup  ## Reproduce a chapter of docs/results.md: CHAPTER=n (fetches matplotlib; ARGS=--publish)
+	@scripts/results.sh "$(CHAPTER)" $(ARGS)
+
 install: all  ## Install program, library and headers under PREFIX
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
@@ -60,5 +63,5 @@ clean:  ## Remove all builds; what set-up has fetched stays in .deps
 configure: setup
 	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
 
-.PHONY: help setup configure build all test test-oracle bench bench-inference quickstart install fuzz \
+.PHONY: help setup configure build all test test-oracle bench bench-inference quickstart results install fuzz \
         format tidy clean

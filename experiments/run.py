@@ -1,271 +1,170 @@
 #!/usr/bin/env python3
-"""Runs an experiment: every training of a matrix, then a table with means and spread over seeds.
+"""Runs an experiment: every training of a matrix, then tables and figures with means and spreads over seeds.
 
-Usage: experiments/run.py NAME [--work DIR] [--data DIR] [--program P] [--threads N] [--smoke]
+Usage: experiments/run.py NAME [--work DIR] [--data DIR] [--program P] [--threads N] [--parallel N]
+                               [--publish] [--smoke]
 
 NAME names experiments/NAME/experiment.toml:
-  title, question           what the tables are about
-  [data]                    inputs, validation (below --data), vocab_size: text to pre-train on, prepared
+  title, question           what the page is about
+  seeds                     of all runs that do not name their own
+  [data]                    inputs, validation (file patterns below --data), vocab_size, tokenizer (more words
+                            for `tokenizer train`), each (one prepared folder a file): text to pre-train on, made
                             once; {training}, {held_out} and {tokenizer} in what follows
   [[runs]]                  name, recipe (beside the file), for = {variable = [values]}, seeds,
                             set = {"section.key" = value}: one training for every combination.
-                            {variable}, {seed}, {runs} (the folder of all runs) and {shared} (--data)
-                            are filled in; a value that is a table is looked up by the variable that
-                            its key `by` names. Runs come in the order of the file.
-  [[tables]]                title, runs (names as above, unfilled), rows, columns (patterns of
-                            variables), value (nlp, best, final, minutes), from and to (rows between
-                            which the share of the gain is told)
+                            {variable}, {seed} and {shared} (--data) are filled in, [run:NAME-seed-1] is the
+                            folder of a run above; a value that is a table is looked up by the variable that
+                            its key `by` names. upcycle = {option = value}: it starts from what `upcycle` makes
+  [[tables]]                title, runs (names as above, unfilled), rows (pattern of variables), and values
+                            (nlp, start_nlp, best, final, minutes, ..., and compared with row `baseline` of the
+                            same seed: gain, speed_up_steps, speed_up_time, and with row `best`: kept_percent),
+                            or columns (pattern) and value
+  [[figures]]               title, file, kind (curves, points, bars), runs, rows, x, y
+  [page]                    runs, baseline: what `switchyard report` makes report.html of; languages = true
+                            adds its table of languages
   [smoke]                   set: what --smoke changes in all runs, to try everything in a minute
 
-A run that is finished is not done again, one that was cut off goes on. Results are written to
-DIR/NAME/results.json and DIR/NAME/results.md with commit, machine and seeds, the former with all settings. Needs nothing
-but Python 3.11 and the built program. With --smoke everything is done anew.
+Trainings that are finished are not done again, also if they belong to another experiment; one that was cut off
+goes on. Results are written to DIR/NAME/ with commit, machine and seeds: results.json (with all settings),
+results.md and figures. --publish puts them into docs/results/NAME/ too. Figures need matplotlib
+(scripts/results.sh brings it); without it they are left out. Needs Python 3.11 and the built program. With
+--smoke everything is done anew.
 """
 import argparse
-import itertools
+import importlib.util
 import json
-import math
+import os
 import pathlib
 import shutil
-import subprocess
 import sys
-import time
 import tomllib
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from driver.figures import draw  # noqa: E402
+from driver.matrix import expand  # noqa: E402
+from driver.program import ROOT, Program, Stop, note  # noqa: E402
+from driver.tables import add_speed_ups, languages_table, make_table  # noqa: E402
+from driver.texts import prepare  # noqa: E402
+from driver.trainings import Trainer  # noqa: E402
+
 SKIPPED = 77  # exit status that CTest takes for "not run"
 
 
-def fail(what, hint):
-    print(f"experiments: error: {what}; {hint}", file=sys.stderr)
-    sys.exit(2)
-
-
 def read_arguments():
-    parser = argparse.ArgumentParser(description="Run an experiment and make its tables.")
+    parser = argparse.ArgumentParser(description="Run an experiment and make its page.")
     parser.add_argument("name", help="folder below experiments/")
     parser.add_argument("--work", default="runs/experiments", help="where everything goes")
     parser.add_argument("--data", default="../shared/data", help="folder of texts and tasks")
     parser.add_argument("--program", default="build/release/bin/switchyard")
-    parser.add_argument("--threads", type=int, default=0, help="of a run; 0: all cores")
+    parser.add_argument("--threads", type=int, default=1, help="of a training")
+    parser.add_argument("--parallel", type=int, default=0, help="trainings at once; 0: as many as cores allow")
+    parser.add_argument("--publish", action="store_true", help="put results into docs/results/NAME/ too")
     parser.add_argument("--smoke", action="store_true", help="a few steps of each run")
     arguments = parser.parse_args()
-    arguments.folder = ROOT / "experiments" / arguments.name
-    if not (arguments.folder / "experiment.toml").exists():
+    cores = len(os.sched_getaffinity(0))
+    arguments.parallel = arguments.parallel or max(1, cores // max(1, arguments.threads))
+    arguments.home = ROOT / "experiments" / arguments.name
+    if not (arguments.home / "experiment.toml").exists():
         names = sorted(path.parent.name for path in ROOT.glob("experiments/*/experiment.toml"))
-        fail(f"no experiment {arguments.name}", "there is " + ", ".join(names))
+        raise Stop(f"no experiment {arguments.name}", "there is " + ", ".join(names))
     for key, hint in (("program", "build it with `make build`"), ("data", "give another with --data")):
         path = (ROOT / getattr(arguments, key)).resolve()
         if not path.exists() and arguments.smoke and key == "data":
             print(f"skipped: no {path}")
             sys.exit(SKIPPED)
         if not path.exists():
-            fail(f"no {path}", hint)
+            raise Stop(f"no {path}", hint)
         setattr(arguments, key, path)
-    arguments.work = (ROOT / arguments.work / arguments.name).resolve()
+    arguments.work = (ROOT / arguments.work).resolve()
     if arguments.smoke:
-        arguments.work = arguments.work.with_name(arguments.name + "-smoke")
+        arguments.work = arguments.work / (arguments.name + "-smoke")
         shutil.rmtree(arguments.work, ignore_errors=True)
     return arguments
 
 
-def run_program(arguments, words, log):
-    """The last line of what the program prints, which is JSON where --json is among the words."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    command = [str(arguments.program), *map(str, words)]
-    with log.open("a") as errors:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-    if done.returncode != 0:
-        last = log.read_text().strip().splitlines()[-1:]
-        fail(f"`{' '.join(command[:2])}` ended with {done.returncode}: {''.join(last)}", f"see {log}")
-    return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+def make_page(experiment, arguments, program, results):
+    """-> what `report --json` says of the runs of [page]."""
+    spec = experiment.get("page")
+    if not spec:
+        return {}
+    chosen = [result for result in results if result["family"] in spec["runs"]]
+    words = ["report", *[result["folder"] for result in chosen], "--json"]
+    words += ["--output", arguments.name + "/report.html"]
+    base = [result["folder"] for result in chosen if result["name"].startswith(spec["baseline"])]
+    return json.loads(program.run(words + ["--baseline", base[0]], arguments.work / "report.log"))
 
 
-def prepare(arguments, data):
-    """Tokenizer and prepared text of [data]; -> what they are called in settings."""
-    folder = arguments.work / "data"
-    tokenizer = folder / "spiece.model"
-    log = folder / "log.txt"
-
-    def files(key):
-        return [arguments.data / name for name in data["validation" if arguments.smoke else key]]
-
-    if not tokenizer.exists():
-        print("tokenizer ...", flush=True)
-        run_program(arguments, ["tokenizer", "train", "--input", *files("inputs"), "--vocab-size",
-                                data["vocab_size"], "--output", tokenizer], log)
-    for part, key in (("training", "inputs"), ("held-out", "validation")):
-        if (folder / part / "train" / "dataset.json").exists():
-            continue
-        print(f"preparing {part} ...", flush=True)
-        run_program(arguments, ["prepare", "--input", *files(key), "--tokenizer", tokenizer,
-                                "--output", folder / part, "--validation-share", 0], log)
-    return {"tokenizer": tokenizer, "training": folder / "training" / "train",
-            "held_out": folder / "held-out" / "train"}
+def make_figures(experiment, results, folder):
+    """Lines of Markdown that show them."""
+    specs = experiment.get("figures", [])
+    if specs and importlib.util.find_spec("matplotlib") is None:
+        note("no matplotlib: no figures (scripts/results.sh brings it)")
+        specs = []
+    for spec in specs:
+        draw(spec, results, folder / spec["file"])
+    return [line for spec in specs for line in (f"![{spec['title']}]({spec['file']})", "")]
 
 
-def fill(value, variables):
-    if isinstance(value, dict):
-        value = value[str(variables[value["by"]])]
-    return value.format(**variables) if isinstance(value, str) else value
+def described(arguments, results):
+    machine = results[-1]["machine"]
+    commits = sorted({result["commit"] for result in results})
+    seeds = sorted({result["variables"]["seed"] for result in results})
+    return (f"`experiments/run.py {arguments.name}` at commit {', '.join(commits)}; "
+            f"{machine['processor']}, {arguments.parallel} trainings at once of {machine['threads']} "
+            f"threads; seeds {', '.join(map(str, seeds))}; {len(results)} trainings, "
+            f"{sum(r['minutes'] for r in results):.0f} minutes of training in all. "
+            "Numbers are means ± sample standard deviations over seeds.")
 
 
-def as_toml(value):
-    return json.dumps(value) if isinstance(value, bool) else str(value)
-
-
-def expand(experiment, places, smoke):
-    """All trainings as dicts: name, family (its unfilled name), variables, recipe, settings."""
-    trainings = []
-    for run in experiment["runs"]:
-        names = list(run.get("for", {}))
-        seeds = run.get("seeds", experiment.get("seeds", [1]))
-        for values in itertools.product(*run.get("for", {}).values()):
-            for seed in seeds[:1] if smoke else seeds:
-                variables = dict(zip(names, values)) | {"seed": seed}
-                filled = places | variables
-                settings = {fill(key, filled): fill(value, filled)
-                            for key, value in run.get("set", {}).items()}
-                settings["train.seed"] = seed
-                if smoke:
-                    settings |= experiment.get("smoke", {}).get("set", {})
-                trainings.append({"name": fill(run["name"], filled) + f"-seed-{seed}",
-                                  "family": run["name"], "variables": variables,
-                                  "recipe": run["recipe"],
-                                  "settings": {k: v for k, v in settings.items() if v != ""}})
-    return trainings
-
-
-def lines_of(path, kind):
-    with path.open() as lines:
-        return [line for line in map(json.loads, lines) if line["kind"] == kind]
-
-
-def number(value):
-    """Of metrics.jsonl, where null stands for what is not finite."""
-    return math.nan if value is None else value
-
-
-def train(arguments, training):
-    """Trains, or takes the result of a finished run. -> the training with its result."""
-    folder = arguments.work / "runs" / training["name"]
-    result_path = folder.with_name(folder.name + ".json")
-    described = {"settings": {key: as_toml(value) for key, value in training["settings"].items()},
-                 "recipe_text": (arguments.folder / training["recipe"]).read_text()}
-    if result_path.exists():
-        result = json.loads(result_path.read_text())
-        if {key: result["described"][key] for key in described} != described:
-            fail(f"{training['name']} was run with other settings", f"remove {folder}* to run it again")
-        return result
-    words = ["train", "--recipe", arguments.folder / training["recipe"], "--run-dir", folder, "--json"]
-    if arguments.threads:
-        words += ["--threads", arguments.threads]
-    for key, value in training["settings"].items():
-        words += ["--set", f"{key}={as_toml(value)}"]
-    start = time.monotonic()
-    print(f"{training['name']} ...", end=" ", flush=True)
-    run_program(arguments, words, folder.with_name(folder.name + ".log"))
-    evaluations = lines_of(folder / "metrics.jsonl", "eval")
-    information = json.loads((folder / "run.json").read_text())
-    if not evaluations:
-        fail(f"{training['name']} was never evaluated", "give it held-out data or a task's validation")
-    last = evaluations[-1]
-    qualities = [number(line.get("quality", line["nlp"])) for line in evaluations]
-    result = training | {
-        "described": described | {"commit": commit()},
-        "nlp": number(last["nlp"]),
-        "final": qualities[-1],
-        "best": max((q for q in qualities if math.isfinite(q)), default=math.nan),
-        "minutes": last["seconds"] / 60,
-        "tokens": last["tokens"],
-        "parameters": information["parameters"],
-        "forward_flops_per_sequence": information["forward_flops_per_sequence"],
-        "machine": information["machine"] | {"threads": information["threads"]},
-        "evaluations": [{"step": line["step"], "nlp": line["nlp"], "tasks": line.get("tasks", {})}
-                        for line in evaluations],
-    }
-    print(f"NLP {result['nlp']:.4f}, best {result['best']:.3f}, {time.monotonic() - start:.0f} s",
-          flush=True)
-    partial = result_path.with_suffix(".tmp")
-    partial.write_text(json.dumps(result, indent=1))
-    partial.rename(result_path)
-    return result
-
-
-def mean_and_spread(values):
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return mean, None
-    return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
-
-
-def cell(values, digits):
-    if not values:
-        return ""
-    if any(not math.isfinite(value) for value in values):
-        return "diverged"
-    mean, spread = mean_and_spread(values)
-    return f"{mean:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
-
-
-def make_table(spec, results):
-    """Lines of Markdown, values of all seeds by row and column."""
-    chosen = [r for r in results if r["family"] in spec["runs"]]
-    cells, rows, columns = {}, [], []
-    for result in chosen:
-        known = {"family": result["family"]} | result["variables"]
-        row = fill(spec["rows"], known)
-        column = fill(spec.get("columns", spec["value"]), known)
-        rows += [row] if row not in rows else []
-        columns += [column] if column not in columns else []
-        cells.setdefault((row, column), []).append(result[spec["value"]])
-    digits = spec.get("digits", 2)
-    share = spec.get("from"), spec.get("to")
-    header = [spec.get("name", "")] + columns + (["share of the gain, %"] if all(share) else [])
-    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    for row in rows:
-        words = [row] + [cell(cells.get((row, column), []), digits) for column in columns]
-        if all(share):
-            low, high, own = (mean_and_spread(cells.get((name, columns[0]), [math.nan]))[0]
-                              for name in (*share, row))
-            gain = high - low
-            words.append(f"{100 * (own - low) / gain:.0f}" if gain > 0 else "")
-        lines.append("| " + " | ".join(words) + " |")
-    return lines
-
-
-def commit():
-    done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"],
-                          capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
+def write_results(experiment, arguments, program, results):
+    folder = arguments.work / arguments.name
+    folder.mkdir(parents=True, exist_ok=True)
+    report = make_page(experiment, arguments, program, results)
+    lines = [f"# {experiment['title']}", "", experiment["question"], "", described(arguments, results), ""]
+    for spec in experiment.get("tables", []):
+        add_speed_ups(program, arguments.work, spec, results)
+        lines += [f"**{spec['title']}**", "", *make_table(spec, results), ""]
+    if experiment.get("page", {}).get("languages"):
+        lines += ["**Languages**", "", *languages_table(report)]
+    lines += make_figures(experiment, results, folder)
+    verdict = arguments.home / "verdict.md"
+    if verdict.exists() and not arguments.smoke:
+        lines += [verdict.read_text()]
+    (folder / "results.md").write_text("\n".join(lines).rstrip() + "\n")
+    rows = ",\n".join(json.dumps(result) for result in results)
+    (folder / "results.json").write_text(
+        f'{{"experiment": {json.dumps(arguments.name)}, "smoke": {json.dumps(arguments.smoke)}, '
+        f'"languages": {json.dumps(report.get("languages", []))}, "runs": [\n{rows}\n]}}\n')
+    print("\n".join(lines))
+    if arguments.publish:
+        target = ROOT / "docs" / "results" / arguments.name
+        target.mkdir(parents=True, exist_ok=True)
+        for path in [folder / "results.json", folder / "results.md", *folder.glob("*.svg")]:
+            shutil.copy(path, target / path.name)
 
 
 def main():
     arguments = read_arguments()
-    experiment = tomllib.loads((arguments.folder / "experiment.toml").read_text())
+    experiment = tomllib.loads((arguments.home / "experiment.toml").read_text())
     arguments.work.mkdir(parents=True, exist_ok=True)
-    places = prepare(arguments, experiment["data"])
-    places |= {"runs": arguments.work / "runs", "shared": arguments.data}
-    trainings = expand(experiment, places, arguments.smoke)
-    results = []
-    for number, training in enumerate(trainings, 1):
-        print(f"[{number}/{len(trainings)}] ", end="", flush=True)
-        results.append(train(arguments, training))
-    commits = sorted({result["described"]["commit"] for result in results})
-    report = {"experiment": arguments.name, "commits": commits,
-              "machine": results[-1]["machine"], "smoke": arguments.smoke, "runs": results}
-    (arguments.work / "results.json").write_text(json.dumps(report, indent=1) + "\n")
-    lines = [f"# {experiment['title']}", "", experiment["question"], ""]
-    machine = results[-1]["machine"]
-    seeds = sorted({r["variables"]["seed"] for r in results})
-    lines += [f"`experiments/run.py {arguments.name}` at commit {', '.join(commits)}; "
-              f"{machine.get('processor', 'unknown processor')}, {machine['threads']} threads; "
-              f"seeds {', '.join(map(str, seeds))}; mean ± standard deviation over seeds.", ""]
-    for spec in experiment["tables"]:
-        lines += [f"**{spec['title']}**", "", *make_table(spec, results), ""]
-    (arguments.work / "results.md").write_text("\n".join(lines))
-    print("\n".join(lines))
+    shared = arguments.work / "shared"
+    if not shared.exists():
+        shared.symlink_to(arguments.data)
+    program = Program(arguments.program, arguments.work)
+    try:
+        places = prepare(program, arguments.work, arguments.data, experiment["data"], arguments.smoke)
+        trainings = expand(experiment, arguments.home, places | {"shared": "shared"}, arguments.smoke)
+        results = Trainer(program, arguments.work, arguments.threads).train_all(trainings,
+                                                                                arguments.parallel)
+        write_results(experiment, arguments, program, results)
+    except KeyboardInterrupt:
+        program.end()
+        raise Stop("stopped", "run the same command to go on") from None
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Stop as stop:
+        print(f"experiments: error: {stop}", file=sys.stderr)
+        sys.exit(2)

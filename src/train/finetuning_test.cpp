@@ -9,12 +9,14 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "checkpoint/tensor_files.h"
+#include "comm/mesh.h"
 #include "model/model_directory.h"
 #include "ops/ops.h"
 #include "tests/error_of.h"
 #include "tests/temporary_folder.h"
 #include "text/test_models.h"
 #include "train/checkpoint.h"
+#include "train/evaluator.h"
 #include "train/metrics_log.h"
 #include "train/run_directory.h"
 #include "train/teacher.h"
@@ -169,6 +171,32 @@ TEST_F(FinetuningTest, GoesOnToTheSameBitsEvaluationIncluded) {
   for (const auto& [name, value] : a) EXPECT_TRUE(at::equal(value, b.at(name))) << name;
   EXPECT_EQ(read_position(checkpoint_path(folder_ / "whole", 12)).quality,
             read_position(checkpoint_path(folder_ / "parts", 12)).quality);
+}
+
+// What a run begins with is the first evaluation, once, however often the start is tried.
+TEST_F(FinetuningTest, EvaluatesTheStartOnce) {
+  settings_.push_back("train.evaluate_start=true");
+  const auto stop = [](int64_t step, EncoderDecoder&) {
+    if (step == 2) throw runtime_failure("stopped", "here", "by the test");
+  };
+  error_of([&] {
+    train(recipe({}, folder_ / "run"), {.run_directory = folder_ / "run",
+                                        .threads = 2,
+                                        .version = "test",
+                                        .before_step = stop});
+  });
+  ASSERT_EQ(evaluations("run").size(), 1);
+  run("run");
+  const std::vector<json> found = evaluations("run");
+  ASSERT_EQ(found.size(), 4);  // steps 0, 4, 8, 12
+  EXPECT_EQ(found[0]["step"], 0);
+  const auto model = load_model(folder_ / "start", Precision::kFloat32);
+  const Recipe same = recipe();
+  TrainingData data = open_training_data(same, folder_ / "run");
+  const Mesh one;
+  const RunEvaluation expected = Evaluator(same, data, one).evaluate(*model, true, [](const std::string&) {});
+  EXPECT_NEAR(found[0]["nlp"].get<double>(), expected.all.nlp(), 1e-6);
+  EXPECT_TRUE(fs::exists(folder_ / "run/predictions/step-00000000/kinds.jsonl"));
 }
 
 TEST_F(FinetuningTest, OtherExamplesUnderTheSameNameAreRefused) {

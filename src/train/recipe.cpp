@@ -200,6 +200,8 @@ void TrainConfig::list_fields(FieldList& f) {
   f.integer("log_every", &log_every, 1, kMaxSteps, "steps between lines of metrics");
   f.integer("evaluate_every", &evaluate_every, 0, kMaxSteps,
             "steps between evaluations; 0: at the end only");
+  f.flag("evaluate_start", &evaluate_start,
+         "evaluate before the first step too: what a run begins with, as train.start_from");
   f.integer("evaluate_sequences", &evaluate_sequences, 1, kMaxSequences,
             "held-out sequences, or examples of each task, of an evaluation, always the same ones");
   f.integer("checkpoint_every", &checkpoint_every, 0, kMaxSteps,

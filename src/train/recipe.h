@@ -64,6 +64,7 @@ struct TrainConfig {
   int64_t seed = 1;
   int64_t log_every = 10;              // steps
   int64_t evaluate_every = 250;        // steps; 0: at the end only
+  bool evaluate_start = false;         // and before the first step
   int64_t evaluate_sequences = 256;    // the first ones of the validation stream
   int64_t checkpoint_every = 500;      // steps; 0: at the end only
   int64_t keep_checkpoints = 3;        // newest ones; 0: all

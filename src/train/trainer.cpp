@@ -237,7 +237,8 @@ void Trainer::check_same_start() const {
 // New weights, or those of a checkpoint.
 void Trainer::start() {
   roll_backs_ = read_roll_backs(run_.path());
-  if (!restore()) {
+  const bool restored = restore();
+  if (!restored) {
     start_weights();
     position_.data = data_.training->fingerprint();
     if (teacher_) position_.teacher = teacher_->fingerprint();
@@ -253,7 +254,7 @@ void Trainer::start() {
   }
   check_same_start();
   position_.skipped.add(batches_skipped_by(roll_backs_));
-  run_.cut_metrics(position_.step);
+  run_.cut_metrics(restored ? position_.step : -1);
   reporter_ = std::make_unique<RunReporter>(run_, recipe_, position_.step);
   if (position_.step >= recipe_.train.steps) return;
   std::vector<double> rates = {measure_gemm_rate(parse_precision(recipe_.train.precision))};
@@ -311,6 +312,7 @@ void Trainer::open_loader() {
 
 void Trainer::loop() {
   bool stop = false;
+  if (position_.step == 0 && recipe_.train.evaluate_start) evaluate_now();
   while (!stop && position_.step < recipe_.train.steps) {
     if (!step()) continue;
     const bool last = position_.step == recipe_.train.steps;

@@ -1,0 +1,132 @@
+"""Tables with means and spreads over seeds, in Markdown."""
+import json
+import math
+
+from driver.matrix import fill
+
+HEADINGS = {
+    "nlp": "held-out NLP", "start_nlp": "NLP at the start", "gain": "gain, nats", "best": "best",
+    "final": "final", "minutes": "minutes", "milliseconds_per_step": "ms a step",
+    "dropped_percent": "dropped, %", "parameters": "parameters, 10^6", "gflops": "GFLOP a sequence",
+    "speed_up_steps": "× fewer steps", "speed_up_time": "× less time", "kept_percent": "share of the gain, %",
+}
+DIGITS = {"nlp": 3, "start_nlp": 4, "gain": 3, "best": 2, "final": 2, "minutes": 1,
+          "milliseconds_per_step": 0, "dropped_percent": 1, "parameters": 2, "gflops": 4,
+          "speed_up_steps": 2, "speed_up_time": 2, "kept_percent": 0}
+
+
+def mean_and_spread(values):
+    """Mean and sample standard deviation, None where there is one value only."""
+    mean = sum(values) / len(values)
+    if len(values) < 2:
+        return mean, None
+    return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def cell(values, digits):
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    if any(not math.isfinite(value) for value in known):
+        return "not finite"
+    mean, spread = mean_and_spread(known)
+    text = f"{mean:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+    return text + (f" ({len(known)} of {len(values)})" if len(known) < len(values) else "")
+
+
+def row_of(spec, result):
+    """Its row: {label} is the name of a run without the seed."""
+    label = result["name"].rsplit("-seed-", 1)[0]
+    return fill(spec["rows"], {"label": label} | result["variables"])
+
+
+def rows_of(spec, results):
+    """Results by row, in the order in which rows first come."""
+    rows = {}
+    for result in results:
+        if result["family"] in spec["runs"]:
+            rows.setdefault(row_of(spec, result), []).append(result)
+    return rows
+
+
+def of_same_seed(results, seed):
+    found = [r for r in results if r["variables"]["seed"] == seed]
+    return found[0] if found else None
+
+
+def value_of(value, result, rows, spec):
+    """A number of a run; those that compare it do so with the run of the same seed of another row."""
+    if value == "parameters":
+        return result["parameters"] / 1e6
+    if value == "gflops":
+        return result["forward_flops_per_sequence"] / 1e9
+    if value in result:
+        return result[value]
+    base = of_same_seed(rows[spec["baseline"]], result["variables"]["seed"])
+    if base is None:
+        return None
+    if value == "gain":
+        return result["nlp"] - base["nlp"]
+    best = of_same_seed(rows[spec["best"]], result["variables"]["seed"])
+    return 100 * (result["nlp"] - base["nlp"]) / (best["nlp"] - base["nlp"])
+
+
+def add_speed_ups(program, work, spec, results):
+    """How much sooner each run is as good as the baseline's best, as `report` finds it, seed by seed."""
+    if not {"speed_up_steps", "speed_up_time"} & set(spec.get("values", [])):
+        return
+    rows = rows_of(spec, results)
+    for seed in sorted({result["variables"]["seed"] for result in results}):
+        members = [r for row in rows.values() for r in row if r["variables"]["seed"] == seed]
+        base = of_same_seed(rows[spec["baseline"]], seed)
+        if base is None:
+            continue
+        answer = program.run(["report", *[r["folder"] for r in members], "--baseline", base["folder"],
+                              "--output", "speed-ups.html",
+                              "--json"], work / "report.log")
+        for result, numbers in zip(members, json.loads(answer)["runs"]):
+            for value, name in (("speed_up_steps", "steps"), ("speed_up_time", "seconds")):
+                result[value] = numbers["speed_up"][name]
+
+
+def make_table(spec, results):
+    """Columns are values, or one value by a variable."""
+    rows = rows_of(spec, results)
+    by_variable = "columns" in spec
+    columns = []
+    if by_variable:
+        for result in results:
+            if result["family"] in spec["runs"]:
+                name = fill(spec["columns"], result["variables"])
+                columns += [name] if name not in columns else []
+    else:
+        columns = spec["values"]
+    heading = columns if by_variable else [HEADINGS[value] for value in columns]
+    lines = ["| " + " | ".join([spec.get("name", ""), *heading]) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, members in rows.items():
+        words = [name]
+        for column in columns:
+            value = spec["value"] if by_variable else column
+            chosen = [r for r in members if not by_variable or fill(spec["columns"], r["variables"]) == column]
+            words.append(cell([value_of(value, r, rows, spec) for r in chosen],
+                              spec.get("digits", DIGITS.get(value, 3))) if chosen else "")
+        lines.append("| " + " | ".join(words) + " |")
+    return lines
+
+
+def languages_table(report):
+    """Of `report --json`: each language's gain over the dense model, and what all gain together."""
+    lines = []
+    for group in report["languages"]:
+        lines += [f"{group['group']} against {group['baseline']}:", "",
+                  "| language | NLP, dense | NLP | gain, nats | × fewer steps |", "|---|---|---|---|---|"]
+        for language in group["languages"]:
+            steps = language["speed_up_steps"]
+            lines.append(f"| {language['name']} | {language['baseline_nlp']:.3f} | {language['nlp']:.3f} | "
+                         f"{language['gain']:+.3f} | {'–' if steps is None else format(steps, '.2f')} |")
+        gains = [language["gain"] for language in group["languages"]]
+        steps = group["mean_speed_up_steps"]
+        lines += ["", f"{group['gained']} of {len(gains)} languages gain, {sum(gains) / len(gains):+.3f} nats on "
+                  f"average; {group['reached']} reach the dense model's best, in "
+                  f"{'–' if steps is None else format(steps, '.2f')} times fewer steps on average.", ""]
+    return lines

@@ -1,0 +1,113 @@
+"""Does the trainings of an experiment, several at once, each when what it needs is there."""
+import concurrent.futures
+import json
+import math
+import platform
+import time
+
+from driver.program import Stop, commit, note
+
+
+def lines_of(path, kind):
+    with path.open() as lines:
+        return [line for line in map(json.loads, lines) if line["kind"] == kind]
+
+
+def number(value):
+    """Of metrics.jsonl, where null stands for what is not finite."""
+    return math.nan if value is None else value
+
+
+class Trainer:
+    def __init__(self, program, work, threads):
+        self.program, self.work, self.threads = program, work, threads
+
+    def result(self, training):
+        """Of a training that is finished; None of another."""
+        path = self.work / (training.folder + ".json")
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def train(self, training):
+        folder = self.work / training.folder
+        log = folder.with_name(folder.name + ".log")
+        words = ["train", "--recipe", training.recipe, "--run-dir", folder, "--json",
+                 "--threads", self.threads]
+        for key, value in (training.settings | self.start_of(training, log)).items():
+            words += ["--set", f"{key}={value}"]
+        start = time.monotonic()
+        self.program.run(words, log)
+        result = self.read(training)
+        note(f"{training.name}: NLP {result['nlp']:.4f}, best {result['best']:.4f}, "
+             f"{time.monotonic() - start:.0f} s")
+        partial = folder.with_name(folder.name + ".tmp")
+        partial.write_text(json.dumps(result, indent=1))
+        partial.rename(folder.with_name(folder.name + ".json"))
+        return result
+
+    def start_of(self, training, log):
+        """The upcycled model that a training starts from, made if it is not there yet."""
+        if not training.upcycle:
+            return {}
+        start = training.folder + ".start"
+        if not (self.work / start).exists():
+            words = [word for key, value in training.upcycle.items()
+                     for word in ("--" + key.replace("_", "-"), value)]
+            self.program.run(["upcycle", *words, "--output", start, "--threads", self.threads], log)
+        return {"train.start_from": start}
+
+    def read(self, training):
+        """The numbers of a run, from the files in its folder."""
+        folder = self.work / training.folder
+        evaluations = lines_of(folder / "metrics.jsonl", "eval")
+        if not evaluations:
+            raise Stop(f"{training.name} was never evaluated",
+                       "give it held-out data or a task's validation")
+        information = json.loads((folder / "run.json").read_text())
+        last = evaluations[-1]
+        qualities = [number(line.get("quality", line["nlp"])) for line in evaluations]
+        dropped = [line["dropped_share"] for line in lines_of(folder / "metrics.jsonl", "train")
+                   if line.get("dropped_share") is not None]
+        return {
+            "name": training.name, "family": training.family, "variables": training.variables,
+            "recipe": training.recipe.name, "settings": training.settings, "upcycle": training.upcycle,
+            "commit": commit(),
+            "nlp": number(last["nlp"]),
+            "start_nlp": number(evaluations[0]["nlp"]),
+            "final": qualities[-1],
+            "best": max((q for q in qualities if math.isfinite(q)), default=math.nan),
+            "dropped_percent": 100 * sum(dropped) / len(dropped) if dropped else 0.0,
+            "minutes": last["seconds"] / 60,
+            "milliseconds_per_step": 1000 * last["seconds"] / max(last["step"], 1),
+            "tokens": last["tokens"],
+            "parameters": information["parameters"],
+            "forward_flops_per_sequence": information["forward_flops_per_sequence"],
+            "machine": {"processor": information["machine"]["processor"] or platform.processor(),
+                        "threads": information["threads"]},
+            "evaluations": [[line["step"], round(line["seconds"], 2), line["nlp"]]
+                            for line in evaluations],
+            "tasks": [line["tasks"] for line in evaluations if "tasks" in line],
+        }
+
+    def train_all(self, trainings, parallel):
+        """Results in the order of `trainings`; finished ones are not done again."""
+        results = {t.folder: self.result(t) for t in trainings}
+        waiting = [t for t in trainings if results[t.folder] is None]
+        note(f"{len(trainings)} trainings, {len(trainings) - len(waiting)} of them finished before")
+        running = {}
+        with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
+            try:
+                while waiting or running:
+                    for training in list(waiting):
+                        ready = all(results.get(need) is not None for need in training.needs)
+                        if ready and len(running) < parallel:
+                            waiting.remove(training)
+                            running[pool.submit(self.train, training)] = training
+                    done, _ = concurrent.futures.wait(
+                        running, return_when=concurrent.futures.FIRST_COMPLETED)
+                    for future in done:
+                        results[running.pop(future).folder] = future.result()
+            except BaseException:
+                self.program.end()
+                raise
+        return [results[t.folder] | {"name": t.name, "family": t.family, "variables": t.variables,
+                                     "folder": t.folder} for t in trainings]
