@@ -20,6 +20,7 @@ class Program:
     def __init__(self, path, work):
         self.path = path
         self.work = work
+        self.commit = commit()
         self._running = set()
         self._ended = False
         self._lock = threading.Lock()

@@ -5,7 +5,7 @@ import math
 import platform
 import time
 
-from driver.program import Stop, commit, note
+from driver.program import Stop, note
 
 
 def lines_of(path, kind):
@@ -70,7 +70,7 @@ class Trainer:
         return {
             "name": training.name, "family": training.family, "variables": training.variables,
             "recipe": training.recipe.name, "settings": training.settings, "upcycle": training.upcycle,
-            "commit": commit(),
+            "commit": self.program.commit,
             "nlp": number(last["nlp"]),
             "start_nlp": number(evaluations[0]["nlp"]),
             "final": qualities[-1],
