@@ -5,7 +5,9 @@ Usage: experiments/run.py NAME [--work DIR] [--data DIR] [--program P] [--thread
                                [--publish] [--smoke]
 
 NAME names experiments/NAME/experiment.toml:
-  title, question           what the page is about
+  chapter, title, question  what the page is about
+  include                   a file with tables that this one lacks, as [data]; its [common] has the recipe and the
+                            settings of all runs that name no recipe of their own
   seeds                     of all runs that do not name their own
   [data]                    inputs, validation (file patterns below --data), vocab_size, tokenizer (more words
                             for `tokenizer train`), each (one prepared folder a file): text to pre-train on, made
@@ -19,7 +21,7 @@ NAME names experiments/NAME/experiment.toml:
                             (nlp, start_nlp, best, final, minutes, ..., and compared with row `baseline` of the
                             same seed: gain, speed_up_steps, speed_up_time, and with row `best`: kept_percent),
                             or columns (pattern) and value
-  [[figures]]               title, file, kind (curves, points, bars), runs, rows, x, y
+  [[figures]]               title, file, kind (curves, points, bars), runs, rows, only (some of the rows), x, y
   [page]                    runs, baseline: what `switchyard report` makes report.html of; languages = true
                             adds its table of languages
   [smoke]                   set: what --smoke changes in all runs, to try everything in a minute
@@ -37,11 +39,10 @@ import os
 import pathlib
 import shutil
 import sys
-import tomllib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from driver.figures import draw  # noqa: E402
-from driver.matrix import expand  # noqa: E402
+from driver.matrix import expand, read  # noqa: E402
 from driver.program import ROOT, Program, Stop, note  # noqa: E402
 from driver.tables import add_speed_ups, languages_table, make_table  # noqa: E402
 from driver.texts import prepare  # noqa: E402
@@ -145,7 +146,7 @@ def write_results(experiment, arguments, program, results):
 
 def main():
     arguments = read_arguments()
-    experiment = tomllib.loads((arguments.home / "experiment.toml").read_text())
+    experiment = read(arguments.home)
     arguments.work.mkdir(parents=True, exist_ok=True)
     shared = arguments.work / "shared"
     if not shared.exists():

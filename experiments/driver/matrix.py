@@ -5,6 +5,7 @@ import itertools
 import json
 import pathlib
 import re
+import tomllib
 
 from driver.program import Stop
 
@@ -47,9 +48,17 @@ def folder_of(training):
     return f"runs/{training.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
+def read(home):
+    """experiment.toml, with the tables of the file that it includes in place of those it lacks."""
+    experiment = tomllib.loads((home / "experiment.toml").read_text())
+    included = home / experiment["include"] if "include" in experiment else None
+    return (tomllib.loads(included.read_text()) if included else {}) | experiment
+
+
 def expand(experiment, home, places, smoke):
     """All trainings of an experiment, in its order; {run:NAME} is the folder of one named before."""
     trainings, folders = [], {}
+    common = experiment.get("common", {})
 
     def with_runs(value, needs):
         def found(match):
@@ -71,14 +80,14 @@ def expand(experiment, home, places, smoke):
                 def value_of(value):
                     return with_runs(fill(value, filled), needs)
 
-                settings = {fill(key, filled): as_toml(value_of(value))
-                            for key, value in run.get("set", {}).items()}
+                keys = ({} if "recipe" in run else common["set"]) | run.get("set", {})
+                settings = {fill(key, filled): as_toml(value_of(value)) for key, value in keys.items()}
                 settings["train.seed"] = settings.get("train.seed", str(seed))
                 if smoke:
                     settings |= {k: as_toml(v) for k, v in experiment["smoke"]["set"].items()}
                 training = Training(
                     name=f"{fill(run['name'], filled)}-seed-{seed}", family=run["name"],
-                    variables=known, recipe=home / run["recipe"],
+                    variables=known, recipe=home / run.get("recipe", common.get("recipe", "")),
                     settings={key: value for key, value in settings.items() if value != ""},
                     upcycle={key: as_toml(value_of(value))
                              for key, value in run.get("upcycle", {}).items()},

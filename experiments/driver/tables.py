@@ -7,11 +7,13 @@ from driver.matrix import fill
 HEADINGS = {
     "nlp": "held-out NLP", "start_nlp": "NLP at the start", "gain": "gain, nats", "best": "best",
     "final": "final", "minutes": "minutes", "milliseconds_per_step": "ms a step",
-    "dropped_percent": "dropped, %", "parameters": "parameters, 10^6", "gflops": "GFLOP a sequence",
+    "dropped_percent": "dropped, %", "final_dropped_percent": "dropped at the end, %",
+    "busiest_expert_percent": "load of the busiest expert, %", "idle_experts": "idle experts a layer", "parameters": "parameters, 10^6", "gflops": "GFLOP a sequence",
     "speed_up_steps": "× fewer steps", "speed_up_time": "× less time", "kept_percent": "share of the gain, %",
 }
 DIGITS = {"nlp": 3, "start_nlp": 4, "gain": 3, "best": 2, "final": 2, "minutes": 1,
-          "milliseconds_per_step": 0, "dropped_percent": 1, "parameters": 2, "gflops": 4,
+          "milliseconds_per_step": 0, "dropped_percent": 1, "final_dropped_percent": 1,
+          "busiest_expert_percent": 0, "idle_experts": 1, "parameters": 2, "gflops": 4,
           "speed_up_steps": 2, "speed_up_time": 2, "kept_percent": 0}
 
 
@@ -44,7 +46,7 @@ def rows_of(spec, results):
     """Results by row, in the order in which rows first come."""
     rows = {}
     for result in results:
-        if result["family"] in spec["runs"]:
+        if result["family"] in spec["runs"] and row_of(spec, result) in spec.get("only", [row_of(spec, result)]):
             rows.setdefault(row_of(spec, result), []).append(result)
     return rows
 

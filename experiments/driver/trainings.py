@@ -18,6 +18,21 @@ def number(value):
     return math.nan if value is None else value
 
 
+def percent(values):
+    return 100 * sum(values) / len(values) if values else 0.0
+
+
+def routing_numbers(lines):
+    """How tokens were spread, of the lines of training: over the run, and in its last tenth."""
+    dropped = [line["dropped_share"] for line in lines if line.get("dropped_share") is not None]
+    layers = [layer["load"] for line in lines[-max(1, len(lines) // 10):] for layer in line.get("layers", [])]
+    idle = [sum(share < 0.1 / len(load) for share in load) for load in layers]
+    return {"dropped_percent": percent(dropped),
+            "final_dropped_percent": percent(dropped[-max(1, len(dropped) // 10):]),
+            "busiest_expert_percent": percent([max(load) for load in layers]),
+            "idle_experts": sum(idle) / len(idle) if idle else 0.0}
+
+
 class Trainer:
     def __init__(self, program, work, threads):
         self.program, self.work, self.threads = program, work, threads
@@ -65,17 +80,16 @@ class Trainer:
         information = json.loads((folder / "run.json").read_text())
         last = evaluations[-1]
         qualities = [number(line.get("quality", line["nlp"])) for line in evaluations]
-        dropped = [line["dropped_share"] for line in lines_of(folder / "metrics.jsonl", "train")
-                   if line.get("dropped_share") is not None]
         return {
             "name": training.name, "family": training.family, "variables": training.variables,
             "recipe": training.recipe.name, "settings": training.settings, "upcycle": training.upcycle,
             "commit": self.program.commit,
             "nlp": number(last["nlp"]),
+            "best_nlp": max(line["nlp"] for line in evaluations if line["nlp"] is not None),
             "start_nlp": number(evaluations[0]["nlp"]),
             "final": qualities[-1],
             "best": max((q for q in qualities if math.isfinite(q)), default=math.nan),
-            "dropped_percent": 100 * sum(dropped) / len(dropped) if dropped else 0.0,
+            **routing_numbers(lines_of(folder / "metrics.jsonl", "train")),
             "minutes": last["seconds"] / 60,
             "milliseconds_per_step": 1000 * last["seconds"] / max(last["step"], 1),
             "tokens": last["tokens"],

@@ -41,11 +41,23 @@ int64_t stack_parameters(const ModelConfig& c, const std::vector<bool>& attentio
   return total;
 }
 
-/// FLOPs of a token that attention experts cost beyond what projections would.
-double attention_experts_flops(const ModelConfig& c, const std::vector<bool>& blocks) {
-  const int64_t more = attention_expert_weights(c) - 3 * c.d_model * c.inner_size();
-  const auto count = std::count(blocks.begin(), blocks.end(), true);
-  return 2.0 * static_cast<double>(count) * static_cast<double>(more);
+/// Experts that a token takes where all have room: of expert choice the mean.
+double experts_per_token(const MoeConfig& moe) {
+  if (moe.router == "top2") return 2;
+  return moe.router == "expert_choice" ? moe.capacity_factor_train : 1;
+}
+
+/// FLOPs of a token that the routed blocks of a stack cost beyond what dense ones would.
+double experts_flops(const ModelConfig& c, const std::vector<bool>& sparse,
+                     const std::vector<bool>& attention_experts) {
+  const auto count = [](const std::vector<bool>& blocks) {
+    return static_cast<double>(std::count(blocks.begin(), blocks.end(), true));
+  };
+  const double experts = experts_per_token(c.moe);
+  const double more = (experts - 1) * static_cast<double>(feed_forward_weights(c));
+  const double in_attention = experts * static_cast<double>(attention_expert_weights(c)) -
+                              static_cast<double>(3 * c.d_model * c.inner_size());
+  return 2 * (count(sparse) * more + count(attention_experts) * in_attention);
 }
 
 }  // namespace
@@ -64,7 +76,7 @@ double dropped_flops(const ModelConfig& config, const std::vector<RoutingStats>&
   for (const RoutingStats& layer : routing) {
     const int64_t weights = is_attention_layer(layer.layer) ? attention_expert_weights(config)
                                                             : feed_forward_weights(config);
-    flops += 2.0 * static_cast<double>(weights) * layer.dropped;
+    flops += 2.0 * static_cast<double>(weights) * layer.dropped * experts_per_token(config.moe);
   }
   return flops;
 }
@@ -80,8 +92,10 @@ double forward_flops(const ModelConfig& config, int64_t encoder_length, int64_t 
   const double decoder = t * (16 * d * inner + feed_forward + 2 * t * inner + 2 * s * inner);
   return static_cast<double>(config.num_encoder_layers) * encoder +
          static_cast<double>(config.num_decoder_layers) * decoder +
-         s * attention_experts_flops(config, config.expert_attention_encoder_layers()) +
-         t * attention_experts_flops(config, config.expert_attention_decoder_layers()) +
+         s * experts_flops(config, config.sparse_encoder_layers(),
+                           config.expert_attention_encoder_layers()) +
+         t * experts_flops(config, config.sparse_decoder_layers(),
+                           config.expert_attention_decoder_layers()) +
          2 * static_cast<double>(config.vocab_size) * d * t;
 }
 

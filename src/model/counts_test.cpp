@@ -117,6 +117,21 @@ TEST(Counts, DroppedTokensSaveTheExpertOfTheirLayer) {
             3.0 * 4 * 768 * 3072 + 5.0 * 4 * 768 * 768);
 }
 
+TEST(Counts, RoutersThatGiveATokenSeveralExpertsCostMore) {
+  ModelConfig config = base(8);
+  const double tokens = 6 * 512 + 6 * 114, expert = 4.0 * 768 * 3072;
+  const double one = forward_flops(config, 512, 114);
+  config.moe.router = "top2";
+  EXPECT_EQ(forward_flops(config, 512, 114) - one, tokens * expert);
+  RoutingStats layer;
+  layer.layer = "encoder.1";
+  layer.dropped = 3;
+  EXPECT_EQ(dropped_flops(config, {layer}), 3 * 2 * expert);
+  config.moe.router = "expert_choice";
+  config.moe.capacity_factor_train = 1.5;
+  EXPECT_EQ(forward_flops(config, 512, 114) - one, tokens * expert / 2);
+}
+
 // Forward pass of one sequence, 512 in and 114 out (paper table 9).
 TEST(Counts, FlopsOfThePaper) {
   EXPECT_NEAR(forward_flops(base(8), 512, 114), 124.6e9, 0.05e9);
