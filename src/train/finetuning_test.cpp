@@ -180,10 +180,8 @@ TEST_F(FinetuningTest, EvaluatesTheStartOnce) {
     if (step == 2) throw runtime_failure("stopped", "here", "by the test");
   };
   error_of([&] {
-    train(recipe({}, folder_ / "run"), {.run_directory = folder_ / "run",
-                                        .threads = 2,
-                                        .version = "test",
-                                        .before_step = stop});
+    train(recipe({}, folder_ / "run"),
+          {.run_directory = folder_ / "run", .threads = 2, .version = "test", .before_step = stop});
   });
   ASSERT_EQ(evaluations("run").size(), 1);
   run("run");
@@ -194,7 +192,8 @@ TEST_F(FinetuningTest, EvaluatesTheStartOnce) {
   const Recipe same = recipe();
   TrainingData data = open_training_data(same, folder_ / "run");
   const Mesh one;
-  const RunEvaluation expected = Evaluator(same, data, one).evaluate(*model, true, [](const std::string&) {});
+  const RunEvaluation expected =
+      Evaluator(same, data, one).evaluate(*model, true, [](const std::string&) {});
   EXPECT_NEAR(found[0]["nlp"].get<double>(), expected.all.nlp(), 1e-6);
   EXPECT_TRUE(fs::exists(folder_ / "run/predictions/step-00000000/kinds.jsonl"));
 }
