@@ -22,6 +22,7 @@ NAME names experiments/NAME/experiment.toml:
                             same seed: gain, speed_up_steps, speed_up_time, and with row `best`: kept_percent),
                             or columns (pattern) and value
   [[figures]]               title, file, kind (curves, points, bars), runs, rows, only (some of the rows), x, y
+  [[plans]]                 name, recipe (of recipes/), mesh, set, published: in place of trainings, what `plan` says
   [page]                    runs, baseline: what `switchyard report` makes report.html of; languages = true
                             adds its table of languages
   [smoke]                   set: what --smoke changes in all runs, to try everything in a minute
@@ -43,6 +44,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from driver.figures import draw  # noqa: E402
 from driver.matrix import expand, read  # noqa: E402
+from driver.plans import MACHINE, plans_table, run_plans  # noqa: E402
 from driver.program import ROOT, Program, Stop, note  # noqa: E402
 from driver.tables import add_speed_ups, languages_table, make_table  # noqa: E402
 from driver.texts import prepare  # noqa: E402
@@ -119,7 +121,6 @@ def described(arguments, results):
 
 def write_results(experiment, arguments, program, results):
     folder = arguments.work / arguments.name
-    folder.mkdir(parents=True, exist_ok=True)
     report = make_page(experiment, arguments, program, results)
     lines = [f"# {experiment['title']}", "", experiment["question"], "", described(arguments, results), ""]
     for spec in experiment.get("tables", []):
@@ -128,14 +129,27 @@ def write_results(experiment, arguments, program, results):
     if experiment.get("page", {}).get("languages"):
         lines += ["**Languages**", "", *languages_table(report)]
     lines += make_figures(experiment, results, folder)
+    write_page(arguments, lines, {"languages": report.get("languages", [])}, results)
+
+
+def write_plans(experiment, arguments, program):
+    results = run_plans(program, arguments.work, ROOT, experiment)
+    lines = [f"# {experiment['title']}", "", experiment["question"], "",
+             f"`experiments/run.py {arguments.name}` at commit {program.commit}; `plan --machine {MACHINE}`.", "",
+             *plans_table(results), ""]
+    write_page(arguments, lines, {}, results)
+
+
+def write_page(arguments, lines, more, results):
+    """results.md and results.json, in docs/results/ too with --publish."""
+    folder = arguments.work / arguments.name
     verdict = arguments.home / "verdict.md"
     if verdict.exists() and not arguments.smoke:
         lines += [verdict.read_text()]
     (folder / "results.md").write_text("\n".join(lines).rstrip() + "\n")
     rows = ",\n".join(json.dumps(result) for result in results)
-    (folder / "results.json").write_text(
-        f'{{"experiment": {json.dumps(arguments.name)}, "smoke": {json.dumps(arguments.smoke)}, '
-        f'"languages": {json.dumps(report.get("languages", []))}, "runs": [\n{rows}\n]}}\n')
+    head = json.dumps({"experiment": arguments.name, "smoke": arguments.smoke} | more)[:-1]
+    (folder / "results.json").write_text(f'{head}, "runs": [\n{rows}\n]}}\n')
     print("\n".join(lines))
     if arguments.publish:
         target = ROOT / "docs" / "results" / arguments.name
@@ -147,11 +161,14 @@ def write_results(experiment, arguments, program, results):
 def main():
     arguments = read_arguments()
     experiment = read(arguments.home)
-    arguments.work.mkdir(parents=True, exist_ok=True)
+    (arguments.work / arguments.name).mkdir(parents=True, exist_ok=True)
     shared = arguments.work / "shared"
     if not shared.exists():
         shared.symlink_to(arguments.data)
     program = Program(arguments.program, arguments.work)
+    if "plans" in experiment:
+        write_plans(experiment, arguments, program)
+        return
     try:
         places = prepare(program, arguments.work, arguments.data, experiment["data"], arguments.smoke)
         trainings = expand(experiment, arguments.home, places | {"shared": "shared"}, arguments.smoke)

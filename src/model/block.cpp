@@ -20,7 +20,8 @@ MoeInput moe_input(const at::Tensor& x, const Pass& pass) {
           pass.ids};
 }
 
-at::Tensor recorded(MoeOutput layer, BlockOutput& output) {
+at::Tensor recorded(MoeOutput layer, const Pass& pass, BlockOutput& output) {
+  if (pass.options.keep_choices) layer.stats.choices = layer.plan.expert.select(1, 0);
   output.losses.push_back({layer.balance, layer.balance_terms, layer.router_z});
   output.routing.push_back(std::move(layer.stats));
   return layer.y;
@@ -111,11 +112,11 @@ at::Tensor Block::dense(const at::Tensor& x, const Pass& pass) const {
 at::Tensor Block::attend_to_self(const at::Tensor& x, const Pass& pass, BlockOutput& output) const {
   const AttentionLayer::Masking masking{pass.offset_bias, decoder_, pass.segments, pass.segments};
   if (self_attention_) return self_attention_->forward(x, x, masking);
-  return recorded(attention_experts_->forward(moe_input(x, pass), masking), output);
+  return recorded(attention_experts_->forward(moe_input(x, pass), masking), pass, output);
 }
 
 at::Tensor Block::routed(const at::Tensor& x, const Pass& pass, BlockOutput& output) const {
-  return recorded(moe_->forward(moe_input(x, pass)), output);
+  return recorded(moe_->forward(moe_input(x, pass)), pass, output);
 }
 
 }  // namespace switchyard

@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/progress.h"
 #include "report/escape.h"
+#include "report/expert_tokens.h"
 #include "report/finetuning_tables.h"
 #include "report/languages.h"
 #include "report/page_data.h"
@@ -122,7 +123,7 @@ std::string make_page(const std::vector<RunData>& runs, const Comparison& compar
        {"distillation", section_html("Distillation", distillation_table(runs, comparison))},
        {"static_plot", plot.empty() ? "<p>There are too few evaluations for a plot.</p>" : plot},
        {"languages", languages_html(compare_languages(runs, comparison))},
-       {"specialization", specialization_html(runs)},
+       {"specialization", specialization_html(runs) + expert_tokens_html(runs)},
        {"settings", settings_html(runs)},
        {"runs", runs_html(runs)},
        {"version", escape_html(version)},

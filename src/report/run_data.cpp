@@ -29,6 +29,7 @@ constexpr size_t kMaxHeatColumns = 160;
 constexpr size_t kMaxLayers = 256;  // a sound run has fewer: guards against hostile files
 constexpr size_t kMaxExperts = 65536;
 constexpr size_t kMaxSources = 4096;
+constexpr size_t kMaxTokens = 64;  // of an expert
 
 double number(const json& object, std::string_view key) {
   const auto found = object.find(key);
@@ -198,18 +199,45 @@ void read_metrics_of(RunData& run, size_t heat_cells) {
   }
 }
 
-void read_source_loads(RunData& run) {
+// [id, piece, share, kept], of which the piece may be empty.
+TellingToken read_token(const json& token) {
+  if (!token.is_array() || token.size() != 4 || !token[1].is_string()) return {};
+  const auto number_at = [&](size_t i) {
+    return token[i].is_number() ? token[i].get<double>() : 0;
+  };
+  const std::string piece = token[1].get<std::string>();
+  return {piece.empty() ? token[0].dump() : piece, number_at(2), number_at(3)};
+}
+
+void read_layer_tokens(const json& layer, RunData& run) {
+  if (!layer.contains("tokens") || !layer["tokens"].is_array()) return;
+  if (layer["tokens"].empty() || layer["tokens"].size() > kMaxExperts) return;
+  LayerTokens& own = run.layer_tokens.emplace_back(LayerTokens{text(layer, "layer"), {}});
+  for (const json& expert : layer["tokens"]) {
+    std::vector<TellingToken>& tokens = own.experts.emplace_back();
+    if (!expert.is_array()) continue;
+    for (const json& token : expert) {
+      TellingToken one = read_token(token);
+      if (!one.piece.empty() && tokens.size() < kMaxTokens) tokens.push_back(std::move(one));
+    }
+  }
+}
+
+void read_specialization(RunData& run) {
   const std::string path = run.path + "/" + kSpecializationFile;
   if (!fs::exists(path)) return;
   const json object = json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
   const json* const layers =
       object.is_object() && object.contains("layers") ? &object["layers"] : nullptr;
   if (!layers || !layers->is_array() || layers->size() > kMaxLayers) {
-    run.warnings.push_back("specialization.json is damaged: which data experts get is not known");
+    run.warnings.push_back(
+        "specialization.json is damaged: which data and tokens experts get is not known");
     return;
   }
   for (const json& layer : *layers) {
-    if (!layer.is_object() || !layer.contains("sources") || !layer["sources"].is_object()) continue;
+    if (!layer.is_object()) continue;
+    read_layer_tokens(layer, run);
+    if (!layer.contains("sources") || !layer["sources"].is_object()) continue;
     if (layer["sources"].size() > kMaxSources) continue;
     for (const auto& [name, source] : layer["sources"].items()) {
       if (!source.is_object() || !source.contains("load") || !source["load"].is_array()) continue;
@@ -321,7 +349,7 @@ RunData load_run(const std::string& path, size_t heat_cells) {
   run.recipe = load_run_recipe(path + "/recipe.toml");
   read_info(run);
   read_metrics_of(run, heat_cells);
-  read_source_loads(run);
+  read_specialization(run);
   return run;
 }
 

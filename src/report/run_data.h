@@ -31,6 +31,19 @@ struct SourceLoad {
   std::vector<double> load;
 };
 
+/// A token that tells of an expert: `share` of the tokens it gets, `kept` of the token's
+/// occurrences.
+struct TellingToken {
+  std::string piece;
+  double share = 0, kept = 0;
+};
+
+/// Of one routed layer, expert by expert.
+struct LayerTokens {
+  std::string layer;
+  std::vector<std::vector<TellingToken>> experts;
+};
+
 /// The `train` lines as columns of equal length; NaN where a line has no such number.
 struct TrainColumns {
   static constexpr std::array<std::string_view, 12> kKeys = {
@@ -68,8 +81,9 @@ struct RunData {
   std::map<std::string, double> best_tasks;  // "boolq accuracy": the highest over evaluations
   TrainColumns train;                        // ascending steps
   std::vector<LayerLoad> layers;
-  std::vector<SourceLoad> source_loads;  // of the last evaluation; layer by layer
-  std::string last_event;                // "finished"; empty: none
+  std::vector<SourceLoad> source_loads;   // of the last evaluation; layer by layer
+  std::vector<LayerTokens> layer_tokens;  // of the same
+  std::string last_event;                 // "finished"; empty: none
   bool torn = false;  // the last line of metrics is incomplete: cut off, or being written
   std::vector<std::string> warnings;  // what could not be read
 

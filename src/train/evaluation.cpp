@@ -38,6 +38,7 @@ EvaluationResult& EvaluationResult::operator+=(const EvaluationResult& other) {
   cross_entropy += other.cross_entropy;
   correct += other.correct;
   accumulate(routing, other.routing);
+  tokens += other.tokens;
   sequences += other.sequences;
   seconds += other.seconds;
   return *this;
@@ -82,9 +83,13 @@ EvaluationResult evaluate(const BatchEvaluation& compute, const HeldOutStream& s
 EvaluationResult evaluate(EncoderDecoder& model, const HeldOutStream& stream, int64_t sequences,
                           const std::function<void(int64_t)>& progress, const Mesh& mesh) {
   const c10::NoGradGuard no_grad;
+  ForwardOptions options;
+  options.keep_choices = true;
   const auto compute = [&](const TokenBatch& tokens, EvaluationResult& result) {
-    const ModelOutput output =
-        model.forward(to_batch(tokens, tokens.first_sequence), ForwardOptions{});
+    const Batch batch = to_batch(tokens, tokens.first_sequence);
+    ModelOutput output = model.forward(batch, options);
+    result.tokens.add(batch, output.routing);
+    for (RoutingStats& stats : output.routing) stats.choices.reset();
     result.cross_entropy += output.cross_entropy;
     result.correct += output.correct;
     accumulate(result.routing, output.routing);

@@ -9,12 +9,14 @@
 #include "comm/mesh.h"
 #include "data/sequence_stream.h"
 #include "model/encoder_decoder.h"
+#include "train/token_choices.h"
 
 namespace switchyard {
 
 struct EvaluationResult {
   LossSum cross_entropy, correct;  // over real targets
   std::vector<RoutingStats> routing;
+  TokenChoices tokens;  // where they went, of those that this rank has evaluated
   int64_t sequences = 0;
   double seconds = 0;
 

@@ -9,16 +9,36 @@
 namespace switchyard {
 namespace {
 
+constexpr size_t kTokensOfAnExpert = 12;
+
 nlohmann::ordered_json load_of(const RoutingStats& stats) {
   std::vector<double> load = stats.load;
   for (double& share : load) share /= std::max(stats.tokens, 1.0);
   return load;
 }
 
+/// [id, piece, share, kept] of each, expert by expert.
+nlohmann::ordered_json tokens_of(const TokenChoices& choices, const std::string& layer,
+                                 const Tokenizer& tokenizer) {
+  nlohmann::ordered_json experts = nlohmann::ordered_json::array();
+  for (size_t l = 0; l < choices.num_layers(); ++l) {
+    if (choices.layer(l) != layer) continue;
+    for (const auto& tokens : choices.characteristic(l, kTokensOfAnExpert)) {
+      nlohmann::ordered_json list = nlohmann::ordered_json::array();
+      for (const ExpertToken& token : tokens) {
+        const bool known = token.id < tokenizer.vocab_size();
+        list.push_back({token.id, known ? tokenizer.piece(token.id) : "", token.share, token.kept});
+      }
+      experts.push_back(list);
+    }
+  }
+  return experts;
+}
+
 }  // namespace
 
 void write_specialization(const std::string& run_directory, int64_t step,
-                          const RunEvaluation& evaluation) {
+                          const RunEvaluation& evaluation, const Tokenizer& tokenizer) {
   const std::vector<RoutingStats>& all = evaluation.all.routing;
   if (all.empty()) return;
   nlohmann::ordered_json layers = nlohmann::ordered_json::array();
@@ -28,7 +48,9 @@ void write_specialization(const std::string& run_directory, int64_t step,
       if (l >= result.routing.size()) continue;  // nothing was evaluated
       sources[name] = {{"tokens", result.routing[l].tokens}, {"load", load_of(result.routing[l])}};
     }
-    layers.push_back({{"layer", all[l].layer}, {"sources", sources}});
+    layers.push_back({{"layer", all[l].layer},
+                      {"sources", sources},
+                      {"tokens", tokens_of(evaluation.all.tokens, all[l].layer, tokenizer)}});
   }
   const nlohmann::ordered_json object = {{"step", step}, {"layers", layers}};
   write_file(run_directory + "/" + kSpecializationFile, object.dump(1) + "\n");

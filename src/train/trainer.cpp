@@ -484,7 +484,9 @@ void Trainer::evaluate_now() {
   position_.quality_metric = evaluator_.metric();
   if (mesh_.is_first()) {
     write_predictions(run_.path(), position_.step, data_, result);
-    write_specialization(run_.path(), position_.step, result);
+    if (recipe_.model.moe.num_experts > 0) {
+      write_specialization(run_.path(), position_.step, result, Tokenizer(data_.tokenizer_path));
+    }
   }
   time_limit_.add_evaluation(seconds_since(start));
   reporter_->evaluation(position_, result);

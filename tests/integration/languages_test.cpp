@@ -108,6 +108,17 @@ TEST_F(LanguagesProgram, FromTextToTheReport) {
       for (const double share : source["load"]) sum += share;
       EXPECT_NEAR(sum, 1, 1e-9) << layer["layer"] << " " << name;
     }
+    ASSERT_EQ(layer["tokens"].size(), 4u);
+    size_t told = 0;
+    for (const Json& tokens : layer["tokens"]) {
+      for (const Json& token : tokens) {
+        EXPECT_FALSE(token[1].get<std::string>().empty()) << token[0];
+        EXPECT_GT(token[2].get<double>(), 0);
+        EXPECT_LE(token[3].get<double>(), 1);
+        ++told;
+      }
+    }
+    EXPECT_GT(told, 0u) << layer["layer"];
   }
   EXPECT_FALSE(fs::exists(dense + "/specialization.json"));
 
@@ -125,6 +136,7 @@ TEST_F(LanguagesProgram, FromTextToTheReport) {
   const std::string page = read_file(folder_ / "page.html");
   EXPECT_THAT(page, HasSubstr("id=\"languages\""));
   EXPECT_THAT(page, HasSubstr("id=\"specialization\""));
+  EXPECT_THAT(page, HasSubstr("id=\"expert-tokens\""));
 }
 
 TEST_F(LanguagesProgram, WrongUseIsToldInALine) {

@@ -18,6 +18,8 @@ struct RoutingStats {
   double router_z = 0;  // mean of (log Z)^2 (times calls)
   double calls = 0;     // forward passes added up
   std::vector<double> load;  // [E] real tokens whose first choice is the expert, before dropping
+  at::Tensor choices;        // [T] int64, each token's first choice, -1: none; of one forward pass
+                             // with ForwardOptions::keep_choices, else undefined
 
   RoutingStats& operator+=(const RoutingStats& other);
   double dropped_share() const { return tokens > 0 ? dropped / tokens : 0.0; }
