@@ -32,7 +32,7 @@ def cell(values, digits):
     if any(not math.isfinite(value) for value in known):
         return "not finite"
     mean, spread = mean_and_spread(known)
-    text = f"{mean:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+    text = f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread else "")
     return text + (f" ({len(known)} of {len(values)})" if len(known) < len(values) else "")
 
 
@@ -67,10 +67,14 @@ def value_of(value, result, rows, spec):
     base = of_same_seed(rows[spec["baseline"]], result["variables"]["seed"])
     if base is None:
         return None
-    if value == "gain":
-        return result["nlp"] - base["nlp"]
-    best = of_same_seed(rows[spec["best"]], result["variables"]["seed"])
-    return 100 * (result["nlp"] - base["nlp"]) / (best["nlp"] - base["nlp"])
+    return result["nlp"] - base["nlp"]  # "gain"
+
+
+def kept_percent(members, rows, spec):
+    """Share of the gain of row `best` over row `baseline`, of the means over seeds."""
+    low, high, own = (mean_and_spread([r["nlp"] for r in row])[0]
+                      for row in (rows[spec["baseline"]], rows[spec["best"]], members))
+    return 100 * (own - low) / (high - low) if high > low else None
 
 
 def add_speed_ups(program, work, spec, results):
@@ -110,8 +114,9 @@ def make_table(spec, results):
         for column in columns:
             value = spec["value"] if by_variable else column
             chosen = [r for r in members if not by_variable or fill(spec["columns"], r["variables"]) == column]
-            words.append(cell([value_of(value, r, rows, spec) for r in chosen],
-                              spec.get("digits", DIGITS.get(value, 3))) if chosen else "")
+            values = ([kept_percent(members, rows, spec)] if value == "kept_percent" else
+                      [value_of(value, r, rows, spec) for r in chosen])
+            words.append(cell(values, spec.get("digits", DIGITS.get(value, 3))) if chosen else "")
         lines.append("| " + " | ".join(words) + " |")
     return lines
 
