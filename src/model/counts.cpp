@@ -41,10 +41,13 @@ int64_t stack_parameters(const ModelConfig& c, const std::vector<bool>& attentio
   return total;
 }
 
-/// Experts that a token takes where all have room: of expert choice the mean.
+/// Experts that a token takes in training, at most: as many as it chooses or as capacity has room
+/// for. Of expert choice exactly those, on average.
 double experts_per_token(const MoeConfig& moe) {
-  if (moe.router == "top2") return 2;
-  return moe.router == "expert_choice" ? moe.capacity_factor_train : 1;
+  if (moe.router == "expert_choice") return moe.capacity_factor_train;
+  if (moe.router != "top2") return 1;
+  const bool by_factor = moe.capacity == "profile" || moe.capacity == "factor";
+  return by_factor ? std::min(2.0, moe.capacity_factor_train) : 2.0;
 }
 
 /// FLOPs of a token that the routed blocks of a stack cost beyond what dense ones would.
@@ -72,6 +75,7 @@ int64_t count_parameters(const ModelConfig& config) {
 }
 
 double dropped_flops(const ModelConfig& config, const std::vector<RoutingStats>& routing) {
+  if (config.moe.router == "expert_choice") return 0;  // its experts are always full
   double flops = 0;
   for (const RoutingStats& layer : routing) {
     const int64_t weights = is_attention_layer(layer.layer) ? attention_expert_weights(config)

@@ -122,6 +122,9 @@ TEST(Counts, RoutersThatGiveATokenSeveralExpertsCostMore) {
   const double tokens = 6 * 512 + 6 * 114, expert = 4.0 * 768 * 3072;
   const double one = forward_flops(config, 512, 114);
   config.moe.router = "top2";
+  config.moe.capacity_factor_train = 1.25;
+  EXPECT_EQ(forward_flops(config, 512, 114) - one, tokens * expert / 4);
+  config.moe.capacity = "dropless";
   EXPECT_EQ(forward_flops(config, 512, 114) - one, tokens * expert);
   RoutingStats layer;
   layer.layer = "encoder.1";
@@ -130,6 +133,7 @@ TEST(Counts, RoutersThatGiveATokenSeveralExpertsCostMore) {
   config.moe.router = "expert_choice";
   config.moe.capacity_factor_train = 1.5;
   EXPECT_EQ(forward_flops(config, 512, 114) - one, tokens * expert / 2);
+  EXPECT_EQ(dropped_flops(config, {layer}), 0);
 }
 
 // Forward pass of one sequence, 512 in and 114 out (paper table 9).

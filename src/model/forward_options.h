@@ -17,7 +17,7 @@ struct ForwardOptions {
   double logit_z_loss = 0.0;  // factor of the vocabulary's (log Z)^2 in the loss
   const ops::SoftTargets* soft_targets = nullptr;  // of the same batch: distillation
   bool recompute = false;     // in training: a block keeps its inputs and runs again in backward
-  bool keep_choices = false;  // the statistics of routing say where each token went
+  bool keep_choices = false;  // routing statistics keep each token's first choice
 };
 
 }  // namespace switchyard

@@ -14,7 +14,7 @@ std::string token_html(const TellingToken& token) {
   return format(
       "<span class=\"piece\" title=\"{:.1f} % of the expert's tokens; the expert gets {:.0f} % of "
       "its occurrences\">{}</span>",
-      100 * token.share, 100 * token.kept, escape_html(token.piece));
+      100 * token.share, 100 * token.of_id, escape_html(token.piece));
 }
 
 std::string layer_html(const LayerTokens& layer) {

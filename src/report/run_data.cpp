@@ -199,9 +199,12 @@ void read_metrics_of(RunData& run, size_t heat_cells) {
   }
 }
 
-// [id, piece, share, kept], of which the piece may be empty.
+// [id, piece, share, share of the id], of which the piece may be empty.
 TellingToken read_token(const json& token) {
-  if (!token.is_array() || token.size() != 4 || !token[1].is_string()) return {};
+  if (!token.is_array() || token.size() != 4 || !token[0].is_number_integer() ||
+      !token[1].is_string()) {
+    return {};
+  }
   const auto number_at = [&](size_t i) {
     return token[i].is_number() ? token[i].get<double>() : 0;
   };
@@ -210,10 +213,10 @@ TellingToken read_token(const json& token) {
 }
 
 void read_layer_tokens(const json& layer, RunData& run) {
-  if (!layer.contains("tokens") || !layer["tokens"].is_array()) return;
-  if (layer["tokens"].empty() || layer["tokens"].size() > kMaxExperts) return;
+  if (!layer.contains("expert_tokens") || !layer["expert_tokens"].is_array()) return;
+  if (layer["expert_tokens"].empty() || layer["expert_tokens"].size() > kMaxExperts) return;
   LayerTokens& own = run.layer_tokens.emplace_back(LayerTokens{text(layer, "layer"), {}});
-  for (const json& expert : layer["tokens"]) {
+  for (const json& expert : layer["expert_tokens"]) {
     std::vector<TellingToken>& tokens = own.experts.emplace_back();
     if (!expert.is_array()) continue;
     for (const json& token : expert) {

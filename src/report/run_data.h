@@ -35,7 +35,7 @@ struct SourceLoad {
 /// occurrences.
 struct TellingToken {
   std::string piece;
-  double share = 0, kept = 0;
+  double share = 0, of_id = 0;
 };
 
 /// Of one routed layer, expert by expert.

@@ -26,6 +26,8 @@ Crossing first_reach(const std::vector<EvalPoint>& evaluations, double level) {
   double best = -std::numeric_limits<double>::infinity();
   for (const EvalPoint& point : evaluations) {
     if (!std::isfinite(point.nlp)) continue;
+    // What a run begins with has cost it nothing: the next evaluation bounds the cost.
+    if (point.nlp >= level && !(point.step > 0)) continue;
     if (point.nlp >= level) {
       if (!before) return {true, true, {point.step, point.tokens, point.seconds}};
       const double share = (level - best) / (point.nlp - best);

@@ -25,7 +25,8 @@ double best_nlp(const std::vector<EvalPoint>& evaluations);
 
 /// First point at which the running best of `evaluations` (ascending steps) is at least `level`,
 /// interpolated linearly between the two evaluations around it. Evaluations without a finite NLP
-/// are left out.
+/// are left out. A run that begins there (train.evaluate_start) reaches it at its next evaluation
+/// that does.
 Crossing first_reach(const std::vector<EvalPoint>& evaluations, double level);
 
 /// `baseline` over `run`, per unit: 2 means that the run needs half. NaN where `run` did not reach.

@@ -42,6 +42,16 @@ TEST(FirstReach, FirstEvaluationIsAnUpperBound) {
   }
 }
 
+TEST(FirstReach, WhatARunBeginsWithCostsNothingAndIsNoCost) {
+  const std::vector<EvalPoint> points = {{0, 0, 0, -2.0}, {10, 100, 1, -1.9}, {20, 200, 2, -1.8}};
+  const Crossing reach = first_reach(points, -1.95);
+  EXPECT_TRUE(reach.reached);
+  EXPECT_DOUBLE_EQ(reach.cost.steps, 5);
+  const Crossing begun_there = first_reach(points, -2.5);
+  EXPECT_TRUE(begun_there.at_first);
+  EXPECT_DOUBLE_EQ(begun_there.cost.steps, 10);
+}
+
 TEST(FirstReach, NeverReached) {
   for (const auto& points : {curve({-4, -3, -2}), curve({}), curve({kNaN, kNaN})}) {
     const Crossing crossing = first_reach(points, -1.999);

@@ -38,7 +38,7 @@ EvaluationResult& EvaluationResult::operator+=(const EvaluationResult& other) {
   cross_entropy += other.cross_entropy;
   correct += other.correct;
   accumulate(routing, other.routing);
-  tokens += other.tokens;
+  choices += other.choices;
   sequences += other.sequences;
   seconds += other.seconds;
   return *this;
@@ -81,14 +81,15 @@ EvaluationResult evaluate(const BatchEvaluation& compute, const HeldOutStream& s
 }
 
 EvaluationResult evaluate(EncoderDecoder& model, const HeldOutStream& stream, int64_t sequences,
-                          const std::function<void(int64_t)>& progress, const Mesh& mesh) {
+                          const std::function<void(int64_t)>& progress, const Mesh& mesh,
+                          bool keep_choices) {
   const c10::NoGradGuard no_grad;
   ForwardOptions options;
-  options.keep_choices = true;
+  options.keep_choices = keep_choices;
   const auto compute = [&](const TokenBatch& tokens, EvaluationResult& result) {
     const Batch batch = to_batch(tokens, tokens.first_sequence);
     ModelOutput output = model.forward(batch, options);
-    result.tokens.add(batch, output.routing);
+    result.choices.add(batch, output.routing);
     for (RoutingStats& stats : output.routing) stats.choices.reset();
     result.cross_entropy += output.cross_entropy;
     result.correct += output.correct;

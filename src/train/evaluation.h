@@ -16,7 +16,7 @@ namespace switchyard {
 struct EvaluationResult {
   LossSum cross_entropy, correct;  // over real targets
   std::vector<RoutingStats> routing;
-  TokenChoices tokens;  // where they went, of those that this rank has evaluated
+  TokenChoices choices;  // of tokens that this rank has evaluated, where they were asked for
   int64_t sequences = 0;
   double seconds = 0;
 
@@ -41,10 +41,10 @@ EvaluationResult evaluate(const BatchEvaluation& compute, const HeldOutStream& s
 /// Evaluates on the first `sequences` of `stream` (fewer if it has fewer; 0: all): evaluation
 /// capacity, no dropout, no jitter. Routing groups are slices of the stream, so the result does not
 /// depend on how it is cut into batches or on the number of ranks. `progress` is told the sequences
-/// done after each batch.
+/// done after each batch. `keep_choices`: the result says which tokens chose each expert.
 EvaluationResult evaluate(EncoderDecoder& model, const HeldOutStream& stream, int64_t sequences,
                           const std::function<void(int64_t)>& progress = {},
-                          const Mesh& mesh = Mesh());
+                          const Mesh& mesh = Mesh(), bool keep_choices = false);
 
 /// Throws Error(kUsage) unless the ids of data prepared with `vocab_size` pieces fit the model.
 void check_vocabulary(const ModelConfig& model, int64_t vocab_size, const std::string& where);

@@ -44,7 +44,9 @@ double RunEvaluation::seconds() const {
 Evaluator::Evaluator(const Recipe& recipe, const TrainingData& data, const Mesh& mesh)
     : data_(data), mesh_(mesh), best_metric_(recipe.train.best_metric) {
   if (best_metric_.empty()) best_metric_ = data.tasks.empty() ? kNlpMetric : kMean;
-  if (!data.tasks.empty()) tokenizer_.emplace(data.tokenizer_path);
+  if (!data.tasks.empty() || recipe.model.moe.num_experts > 0) {
+    tokenizer_.emplace(data.tokenizer_path);
+  }
   if (!data.tasks.empty()) check_router(recipe.model.moe);
   check_metric();
 }
@@ -93,8 +95,10 @@ RunEvaluation Evaluator::evaluate(EncoderDecoder& model, bool decode,
       show(format("evaluating {}  {} of {} sequences", held_out.name, done,
                   held_out.stream->num_sequences()));
     };
-    EvaluationResult result = switchyard::evaluate(model, *held_out.stream, 0, progress, mesh_);
+    EvaluationResult result = switchyard::evaluate(model, *held_out.stream, 0, progress, mesh_,
+                                                   /*keep_choices=*/mesh_.is_first());
     evaluation.all += result;
+    result.choices = {};
     evaluation.by_source.emplace_back(held_out.name, std::move(result));
   }
   if (!mesh_.is_first()) return evaluation;

@@ -32,6 +32,8 @@ class Evaluator {
   Evaluator(const Recipe& recipe, const TrainingData& data, const Mesh& mesh);
 
   bool has_work() const { return !data_.held_out.empty(); }
+  /// That of the data; none for a dense model without tasks.
+  const std::optional<Tokenizer>& tokenizer() const { return tokenizer_; }
   /// What qualities are measured by: kNlpMetric, "mean" or "NAME/NUMBER".
   const std::string& metric() const { return best_metric_; }
   /// All ranks call it. Held-out sequences are shared out; tasks are answered by rank 0 alone, and
@@ -47,7 +49,7 @@ class Evaluator {
   const TrainingData& data_;
   const Mesh& mesh_;
   std::string best_metric_;
-  std::optional<Tokenizer> tokenizer_;  // if answers are decoded
+  std::optional<Tokenizer> tokenizer_;
 };
 
 /// Writes what was answered to each task, RUN/predictions/step-00000100/NAME.jsonl.

@@ -64,7 +64,9 @@ void cut_metrics(const std::string& path, int64_t step) {
   const std::string text = read_if_there(path);
   std::string kept;
   for_each_line(text, [&](std::string_view line, const nlohmann::json& object, bool) {
-    if (!is_sound(object) || object["step"].get<int64_t>() > step) return;
+    if (!is_sound(object)) return;
+    const int64_t limit = step < 0 && object["kind"] == "event" ? 0 : step;
+    if (object["step"].get<int64_t>() > limit) return;
     kept += line;
     kept += '\n';
   });

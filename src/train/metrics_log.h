@@ -40,7 +40,8 @@ struct MetricsLines {
 MetricsLines read_metrics(const std::string& path);
 
 /// Drops the lines beyond `step` and those that are damaged: a run that goes on from a checkpoint
-/// writes them again. The file is replaced at once or not at all.
+/// writes them again. -1, of a run that begins once more: events of earlier tries stay. The file is
+/// replaced at once or not at all.
 void cut_metrics(const std::string& path, int64_t step);
 
 }  // namespace switchyard

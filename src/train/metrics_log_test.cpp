@@ -85,6 +85,18 @@ TEST_F(MetricsLogTest, ReadsWhatAKilledProcessLeft) {
   EXPECT_THAT(steps(), ElementsAre(5));
 }
 
+TEST_F(MetricsLogTest, ANewBeginningKeepsTheEventsOfEarlierTries) {
+  {
+    MetricsLog log(path_);
+    log.write({{"kind", "event"}, {"step", 0}});
+    log.write({{"kind", "eval"}, {"step", 0}});
+    log.write({{"kind", "train"}, {"step", 5}});
+  }
+  cut_metrics(path_, -1);
+  ASSERT_THAT(steps(), ElementsAre(0));
+  EXPECT_EQ(read_metrics(path_).lines.front()["kind"], "event");
+}
+
 TEST_F(MetricsLogTest, ContinuingLeavesNoGapsOrDuplicates) {
   cut_metrics(path_, 10);
   EXPECT_FALSE(std::filesystem::exists(path_));

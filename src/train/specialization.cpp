@@ -17,20 +17,17 @@ nlohmann::ordered_json load_of(const RoutingStats& stats) {
   return load;
 }
 
-/// [id, piece, share, kept] of each, expert by expert.
+/// [id, piece, share, share of the id] of each, expert by expert.
 nlohmann::ordered_json tokens_of(const TokenChoices& choices, const std::string& layer,
                                  const Tokenizer& tokenizer) {
   nlohmann::ordered_json experts = nlohmann::ordered_json::array();
-  for (size_t l = 0; l < choices.num_layers(); ++l) {
-    if (choices.layer(l) != layer) continue;
-    for (const auto& tokens : choices.characteristic(l, kTokensOfAnExpert)) {
-      nlohmann::ordered_json list = nlohmann::ordered_json::array();
-      for (const ExpertToken& token : tokens) {
-        const bool known = token.id < tokenizer.vocab_size();
-        list.push_back({token.id, known ? tokenizer.piece(token.id) : "", token.share, token.kept});
-      }
-      experts.push_back(list);
+  for (const auto& tokens : choices.characteristic(layer, kTokensOfAnExpert)) {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const ExpertToken& token : tokens) {
+      const bool known = token.id < tokenizer.vocab_size();
+      list.push_back({token.id, known ? tokenizer.piece(token.id) : "", token.share, token.of_id});
     }
+    experts.push_back(list);
   }
   return experts;
 }
@@ -48,12 +45,16 @@ void write_specialization(const std::string& run_directory, int64_t step,
       if (l >= result.routing.size()) continue;  // nothing was evaluated
       sources[name] = {{"tokens", result.routing[l].tokens}, {"load", load_of(result.routing[l])}};
     }
-    layers.push_back({{"layer", all[l].layer},
-                      {"sources", sources},
-                      {"tokens", tokens_of(evaluation.all.tokens, all[l].layer, tokenizer)}});
+    layers.push_back(
+        {{"layer", all[l].layer},
+         {"sources", sources},
+         {"expert_tokens", tokens_of(evaluation.all.choices, all[l].layer, tokenizer)}});
   }
   const nlohmann::ordered_json object = {{"step", step}, {"layers", layers}};
-  write_file(run_directory + "/" + kSpecializationFile, object.dump(1) + "\n");
+  // A foreign tokenizer's pieces need not be UTF-8.
+  const std::string text =
+      object.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  write_file(run_directory + "/" + kSpecializationFile, text + "\n");
 }
 
 }  // namespace switchyard

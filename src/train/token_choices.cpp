@@ -45,9 +45,12 @@ TokenChoices& TokenChoices::operator+=(const TokenChoices& other) {
   return *this;
 }
 
-std::vector<std::vector<ExpertToken>> TokenChoices::characteristic(size_t layer,
+std::vector<std::vector<ExpertToken>> TokenChoices::characteristic(const std::string& layer,
                                                                    size_t count) const {
-  const Layer& own = layers_[layer];
+  const auto found = std::find_if(layers_.begin(), layers_.end(),
+                                  [&](const Layer& any) { return any.name == layer; });
+  if (found == layers_.end()) return {};
+  const Layer& own = *found;
   std::vector<double> of_expert(own.experts, 0.0);
   std::unordered_map<int32_t, double> of_id;
   double all = 0;
@@ -69,13 +72,14 @@ std::vector<std::vector<ExpertToken>> TokenChoices::characteristic(size_t layer,
     candidates[expert_of(pair)].push_back({information, {id_of(pair), n / expert, n / id}});
   }
   std::vector<std::vector<ExpertToken>> tokens;
-  for (std::vector<Candidate>& found : candidates) {
-    std::sort(found.begin(), found.end(), [](const Candidate& a, const Candidate& b) {
+  for (std::vector<Candidate>& all_of_it : candidates) {
+    std::sort(all_of_it.begin(), all_of_it.end(), [](const Candidate& a, const Candidate& b) {
       if (a.information != b.information) return a.information > b.information;
       return a.token.id < b.token.id;
     });
     std::vector<ExpertToken>& best = tokens.emplace_back();
-    for (size_t i = 0; i < std::min(count, found.size()); ++i) best.push_back(found[i].token);
+    for (size_t i = 0; i < std::min(count, all_of_it.size()); ++i)
+      best.push_back(all_of_it[i].token);
   }
   return tokens;
 }

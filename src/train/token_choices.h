@@ -1,4 +1,4 @@
-// Which tokens each expert gets: how often the first choice of a token id was each expert of a
+// Which tokens choose each expert: how often the first choice of a token id was each expert of a
 // layer.
 #pragma once
 
@@ -12,11 +12,11 @@
 
 namespace switchyard {
 
-/// A token id that an expert gets. In decoder layers it is what the decoder has just read.
+/// A token id that chooses an expert. In decoder layers it is what the decoder has just read.
 struct ExpertToken {
   int32_t id = 0;
-  double share = 0;  // of the tokens that the expert gets
-  double kept = 0;   // of the token's occurrences, those that the expert gets
+  double share = 0;  // of the tokens that choose the expert first
+  double of_id = 0;  // of the occurrences of the id, those that choose the expert
 };
 
 /// Thread-compatible.
@@ -27,11 +27,11 @@ class TokenChoices {
   void add(const Batch& batch, const std::vector<RoutingStats>& routing);
   TokenChoices& operator+=(const TokenChoices& other);
 
-  size_t num_layers() const { return layers_.size(); }
-  const std::string& layer(size_t index) const { return layers_[index].name; }
+  bool empty() const { return layers_.empty(); }
   /// For each expert of a layer at most `count` ids, those first that tell most about it: the
-  /// largest parts of the mutual information between id and expert.
-  std::vector<std::vector<ExpertToken>> characteristic(size_t layer, size_t count) const;
+  /// largest parts of the mutual information between id and expert. Empty for an unknown layer.
+  std::vector<std::vector<ExpertToken>> characteristic(const std::string& layer,
+                                                       size_t count) const;
 
  private:
   using Pair = uint64_t;  // expert, id

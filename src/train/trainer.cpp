@@ -484,8 +484,8 @@ void Trainer::evaluate_now() {
   position_.quality_metric = evaluator_.metric();
   if (mesh_.is_first()) {
     write_predictions(run_.path(), position_.step, data_, result);
-    if (recipe_.model.moe.num_experts > 0) {
-      write_specialization(run_.path(), position_.step, result, Tokenizer(data_.tokenizer_path));
+    if (evaluator_.tokenizer()) {
+      write_specialization(run_.path(), position_.step, result, *evaluator_.tokenizer());
     }
   }
   time_limit_.add_evaluation(seconds_since(start));

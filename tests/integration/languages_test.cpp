@@ -108,9 +108,9 @@ TEST_F(LanguagesProgram, FromTextToTheReport) {
       for (const double share : source["load"]) sum += share;
       EXPECT_NEAR(sum, 1, 1e-9) << layer["layer"] << " " << name;
     }
-    ASSERT_EQ(layer["tokens"].size(), 4u);
+    ASSERT_EQ(layer["expert_tokens"].size(), 4u);
     size_t told = 0;
-    for (const Json& tokens : layer["tokens"]) {
+    for (const Json& tokens : layer["expert_tokens"]) {
       for (const Json& token : tokens) {
         EXPECT_FALSE(token[1].get<std::string>().empty()) << token[0];
         EXPECT_GT(token[2].get<double>(), 0);
