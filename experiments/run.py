@@ -21,7 +21,7 @@ NAME names experiments/NAME/experiment.toml:
                             (nlp, start_nlp, best, final, minutes, ..., and compared with row `baseline` of the
                             same seed: gain, speed_up_steps, speed_up_time, and with row `best`: kept_percent),
                             or columns (pattern) and value
-  [[figures]]               title, file, kind (curves, points, bars), runs, rows, only (some of the rows), x, y
+  [[figures]]               title, file, kind (curves, points), runs, rows, only (some of the rows), x, y
   [[plans]]                 name, recipe (of recipes/), mesh, set, published: in place of trainings, what `plan` says
   [page]                    runs, baseline: what `switchyard report` makes report.html of; languages = true
                             adds its table of languages
@@ -39,6 +39,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -47,7 +48,7 @@ from driver.matrix import expand, read  # noqa: E402
 from driver.plans import MACHINE, plans_table, run_plans  # noqa: E402
 from driver.program import ROOT, Program, Stop, note  # noqa: E402
 from driver.tables import add_speed_ups, languages_table, make_table  # noqa: E402
-from driver.texts import prepare  # noqa: E402
+from driver.texts import link_shared, prepare  # noqa: E402
 from driver.trainings import Trainer  # noqa: E402
 
 SKIPPED = 77  # exit status that CTest takes for "not run"
@@ -80,6 +81,7 @@ def read_arguments():
         setattr(arguments, key, path)
     arguments.work = (ROOT / arguments.work).resolve()
     if arguments.smoke:
+        arguments.publish = False
         arguments.work = arguments.work / (arguments.name + "-smoke")
         shutil.rmtree(arguments.work, ignore_errors=True)
     return arguments
@@ -93,7 +95,9 @@ def make_page(experiment, arguments, program, results):
     chosen = [result for result in results if result["family"] in spec["runs"]]
     words = ["report", *[result["folder"] for result in chosen], "--json"]
     words += ["--output", arguments.name + "/report.html"]
-    base = [result["folder"] for result in chosen if result["name"].startswith(spec["baseline"])]
+    base = [result["folder"] for result in chosen if result["name"].startswith(spec["baseline"] + "-seed-")]
+    if not base:
+        raise Stop(f"no run is named {spec['baseline']}", "see [page] of experiment.toml")
     return json.loads(program.run(words + ["--baseline", base[0]], arguments.work / "report.log"))
 
 
@@ -103,18 +107,20 @@ def make_figures(experiment, results, folder):
     if specs and importlib.util.find_spec("matplotlib") is None:
         note("no matplotlib: no figures (scripts/results.sh brings it)")
         specs = []
+    for old in folder.glob("*.svg"):
+        old.unlink()
     for spec in specs:
         draw(spec, results, folder / spec["file"])
     return [line for spec in specs for line in (f"![{spec['title']}]({spec['file']})", "")]
 
 
 def described(arguments, results):
-    machine = results[-1]["machine"]
-    commits = sorted({result["commit"] for result in results})
-    seeds = sorted({result["variables"]["seed"] for result in results})
-    return (f"`experiments/run.py {arguments.name}` at commit {', '.join(commits)}; "
-            f"{machine['processor']}, {arguments.parallel} trainings at once of {machine['threads']} "
-            f"threads; seeds {', '.join(map(str, seeds))}; {len(results)} trainings, "
+    def all_of(get):
+        return ", ".join(sorted({str(get(result)) for result in results}))
+
+    return (f"`experiments/run.py {arguments.name}` at commit {all_of(lambda r: r['commit'])}; "
+            f"{all_of(lambda r: r['machine']['processor'])}, {all_of(lambda r: r.get('parallel', 2))} trainings at "
+            f"once with {all_of(lambda r: r['machine']['threads'])} thread each; seeds {all_of(lambda r: r['variables']['seed'])}; {len(results)} trainings, "
             f"{sum(r['minutes'] for r in results):.0f} minutes of training in all. "
             "Numbers are means ± sample standard deviations over seeds.")
 
@@ -162,18 +168,18 @@ def main():
     arguments = read_arguments()
     experiment = read(arguments.home)
     (arguments.work / arguments.name).mkdir(parents=True, exist_ok=True)
-    shared = arguments.work / "shared"
-    if not shared.exists():
-        shared.symlink_to(arguments.data)
     program = Program(arguments.program, arguments.work)
-    if "plans" in experiment:
-        write_plans(experiment, arguments, program)
-        return
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     try:
+        if "plans" in experiment:
+            write_plans(experiment, arguments, program)
+            return
+        link_shared(arguments.work, arguments.data)
         places = prepare(program, arguments.work, arguments.data, experiment["data"], arguments.smoke)
         trainings = expand(experiment, arguments.home, places | {"shared": "shared"}, arguments.smoke)
-        results = Trainer(program, arguments.work, arguments.threads).train_all(trainings,
-                                                                                arguments.parallel)
+        trainer = Trainer(program, arguments.work, arguments.threads, arguments.parallel)
+        results = trainer.train_all(trainings)
         write_results(experiment, arguments, program, results)
     except KeyboardInterrupt:
         program.end()

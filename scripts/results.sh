@@ -15,10 +15,10 @@ chapters() { sed -nE 's/^chapter = ([0-9]+)$/\1/p' experiments/*/experiment.toml
 chapter=${1:-}
 [[ $chapter =~ ^[0-9]+$ ]] || fail "no chapter is named" "make results CHAPTER=n, n one of $(chapters)"
 shift
-names=$(grep -lE "^chapter = $chapter\$" experiments/*/experiment.toml | xargs -rn1 dirname | xargs -rn1 basename)
+names=$(grep -lE "^chapter = $chapter\$" experiments/*/experiment.toml | xargs -rn1 dirname | xargs -rn1 basename || true)
 [ -n "$names" ] || fail "no experiment belongs to chapter $chapter" "there is $(chapters)"
 
-make build
+make build PRESET=release
 environment=.deps/results  # matplotlib, 200 MB; nothing else needs it
 if ! "$environment/bin/python" -c 'import matplotlib' 2>/dev/null; then
   python3 -m venv "$environment" || fail "cannot make $environment" "apt-get install python3-venv"

@@ -1,11 +1,11 @@
 """Figures as SVG, one colour a row, each seed as a thin line or a point and the mean over it."""
 import collections
-import math
+import itertools
 
 from driver.tables import mean_and_spread, row_of, rows_of
 
 AXES = {"steps": "steps", "minutes": "minutes of training", "nlp": "held-out NLP, nats per target",
-        "gain": "gain over dense, nats per target", "best": "best validation score"}
+        "gain": "gain over dense, nats per target"}
 COLOURS = ["#3b6fb6", "#d1622b", "#3f8f5f", "#8a5aa8", "#b8862b", "#4aa3a8", "#b04a6f", "#6b6b6b"]
 
 
@@ -27,7 +27,7 @@ def curves(spec, results, axes):
     """NLP against steps or minutes: held-out, from the tenth part of the run on."""
     by_minutes = spec.get("x", "steps") == "minutes"
     begin = max(r["evaluations"][-1][0] for r in results) * spec.get("from", 0.1)
-    for colour, (name, members) in zip(COLOURS, rows_of(spec, results).items()):
+    for colour, (name, members) in zip(itertools.cycle(COLOURS), rows_of(spec, results).items()):
         points = collections.defaultdict(list)
         for result in members:
             line = [(step, seconds / 60 if by_minutes else step, nlp)
@@ -66,20 +66,7 @@ def points(spec, results, axes):
     axes.set_ylabel(AXES["gain"] if base else AXES[spec["y"]])
 
 
-def bars(spec, results, axes):
-    """A number of each run by row, with the spread over seeds."""
-    rows = rows_of(spec, results)
-    for place, (name, members) in enumerate(rows.items()):
-        known = [r[spec["y"]] for r in members if math.isfinite(r[spec["y"]])]
-        mean, spread = mean_and_spread(known)
-        axes.errorbar([mean], [place], xerr=[spread or 0], fmt="o", color=COLOURS[0], capsize=3)
-        axes.plot(known, [place] * len(known), "|", color=COLOURS[1], ms=9)
-    axes.set_yticks(range(len(rows)), list(rows))
-    axes.invert_yaxis()
-    axes.set_xlabel(AXES[spec["y"]] + "; marks: seeds, bar: standard deviation")
-
-
-KINDS = {"curves": curves, "points": points, "bars": bars}
+KINDS = {"curves": curves, "points": points}
 
 
 def draw(spec, results, path):

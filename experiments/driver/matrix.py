@@ -56,7 +56,7 @@ def read(home):
 
 
 def expand(experiment, home, places, smoke):
-    """All trainings of an experiment, in its order; {run:NAME} is the folder of one named before."""
+    """All trainings of an experiment, in its order; [run:NAME] is the folder of one named before."""
     trainings, folders = [], {}
     common = experiment.get("common", {})
 

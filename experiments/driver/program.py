@@ -14,6 +14,10 @@ class Stop(Exception):
         super().__init__(f"{what}; {hint}")
 
 
+class Failed(Stop):
+    """A run of the program that ended with an error."""
+
+
 class Program:
     """`switchyard` with its logs, run in the folder `work`. Thread-safe."""
 
@@ -43,8 +47,8 @@ class Program:
             raise Stop("stopped", "run the same command to go on")
         if process.returncode != 0:
             last = log.read_text().strip().splitlines()[-1:]
-            raise Stop(f"`{' '.join(command[:2])}` ended with {process.returncode}: {''.join(last)}",
-                       f"see {log}")
+            raise Failed(f"`{' '.join(command[:2])}` ended with {process.returncode}: {''.join(last)}",
+                         f"see {log}")
         return output.strip().splitlines()[-1] if output.strip() else ""
 
     def end(self):

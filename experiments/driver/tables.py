@@ -3,6 +3,7 @@ import json
 import math
 
 from driver.matrix import fill
+from driver.program import Stop
 
 HEADINGS = {
     "nlp": "held-out NLP", "start_nlp": "NLP at the start", "gain": "gain, nats", "best": "best",
@@ -64,10 +65,10 @@ def value_of(value, result, rows, spec):
         return result["forward_flops_per_sequence"] / 1e9
     if value in result:
         return result[value]
+    if value != "gain":
+        raise Stop(f"no run has a number {value}", "see [[tables]] of experiment.toml")
     base = of_same_seed(rows[spec["baseline"]], result["variables"]["seed"])
-    if base is None:
-        return None
-    return result["nlp"] - base["nlp"]  # "gain"
+    return result["nlp"] - base["nlp"] if base else None
 
 
 def kept_percent(members, rows, spec):

@@ -17,6 +17,24 @@ def files_of(folder, patterns):
     return found
 
 
+def check_unchanged(note, files, hint):
+    """Keeps a note of files at `note`; one that says otherwise is of an earlier call."""
+    entries = [[str(path.resolve()), path.stat().st_size, int(path.stat().st_mtime)] for path in files]
+    if note.exists() and json.loads(note.read_text()) != entries:
+        raise Stop(f"{note.parent} was made of other files", hint)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(entries, indent=1))
+
+
+def link_shared(work, data):
+    """{shared}: the folder of tasks, by a name that is the same on all machines."""
+    shared = work / "shared"
+    if not shared.is_symlink():
+        shared.symlink_to(data)
+    if shared.resolve() != data:
+        raise Stop(f"{work} was made with the data of {shared.resolve()}", "name another folder with --work")
+
+
 def prepare(program, work, shared, data, smoke):
     """-> the places {tokenizer}, {training} and {held_out}, relative to `work`."""
     held_out = files_of(shared, data["validation"])
@@ -26,6 +44,7 @@ def prepare(program, work, shared, data, smoke):
     each = ["--each"] if data.get("each") else []
     key = json.dumps([[path.name for path in inputs + held_out], words, each], default=str)
     folder = "data-" + hashlib.sha256(key.encode()).hexdigest()[:8]
+    check_unchanged(work / folder / "sources.json", inputs + held_out, "name another folder with --work")
     log = work / folder / "log.txt"
     tokenizer = work / folder / "spiece.model"
     if not tokenizer.exists():

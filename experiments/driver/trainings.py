@@ -5,7 +5,7 @@ import math
 import platform
 import time
 
-from driver.program import Stop, note
+from driver.program import Failed, Stop, note
 
 
 def lines_of(path, kind):
@@ -34,13 +34,13 @@ def routing_numbers(lines):
 
 
 class Trainer:
-    def __init__(self, program, work, threads):
-        self.program, self.work, self.threads = program, work, threads
+    def __init__(self, program, work, threads, parallel):
+        self.program, self.work, self.threads, self.parallel = program, work, threads, parallel
 
     def result(self, training):
         """Of a training that is finished; None of another."""
         path = self.work / (training.folder + ".json")
-        return json.loads(path.read_text()) if path.exists() else None
+        return self.read(training) | json.loads(path.read_text()) if path.exists() else None
 
     def train(self, training):
         folder = self.work / training.folder
@@ -51,11 +51,12 @@ class Trainer:
             words += ["--set", f"{key}={value}"]
         start = time.monotonic()
         self.program.run(words, log)
-        result = self.read(training)
+        how = {"commit": self.program.commit, "parallel": self.parallel}
+        result = self.read(training) | how
         note(f"{training.name}: NLP {result['nlp']:.4f}, best {result['best']:.4f}, "
              f"{time.monotonic() - start:.0f} s")
         partial = folder.with_name(folder.name + ".tmp")
-        partial.write_text(json.dumps(result, indent=1))
+        partial.write_text(json.dumps(how))
         partial.rename(folder.with_name(folder.name + ".json"))
         return result
 
@@ -83,10 +84,10 @@ class Trainer:
         return {
             "name": training.name, "family": training.family, "variables": training.variables,
             "recipe": training.recipe.name, "settings": training.settings, "upcycle": training.upcycle,
-            "commit": self.program.commit,
             "nlp": number(last["nlp"]),
-            "best_nlp": max(line["nlp"] for line in evaluations if line["nlp"] is not None),
-            "start_nlp": number(evaluations[0]["nlp"]),
+            "best_nlp": max((line["nlp"] for line in evaluations if line["nlp"] is not None),
+                            default=math.nan),
+            "start_nlp": number(evaluations[0]["nlp"]) if evaluations[0]["step"] == 0 else None,
             "final": qualities[-1],
             "best": max((q for q in qualities if math.isfinite(q)), default=math.nan),
             **routing_numbers(lines_of(folder / "metrics.jsonl", "train")),
@@ -102,26 +103,37 @@ class Trainer:
             "tasks": [line["tasks"] for line in evaluations if "tasks" in line],
         }
 
-    def train_all(self, trainings, parallel):
-        """Results in the order of `trainings`; finished ones are not done again."""
+    def train_all(self, trainings):
+        """Results in the order of `trainings`; finished ones are not done again. One that fails does not
+        keep the others from being done; then all that failed are told."""
         results = {t.folder: self.result(t) for t in trainings}
         waiting = [t for t in trainings if results[t.folder] is None]
         note(f"{len(trainings)} trainings, {len(trainings) - len(waiting)} of them finished before")
-        running = {}
-        with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
+        running, failures = {}, []
+        with concurrent.futures.ThreadPoolExecutor(self.parallel) as pool:
             try:
                 while waiting or running:
                     for training in list(waiting):
                         ready = all(results.get(need) is not None for need in training.needs)
-                        if ready and len(running) < parallel:
+                        if ready and len(running) < self.parallel:
                             waiting.remove(training)
                             running[pool.submit(self.train, training)] = training
+                    if not running:  # what the rest needs has failed
+                        break
                     done, _ = concurrent.futures.wait(
                         running, return_when=concurrent.futures.FIRST_COMPLETED)
                     for future in done:
-                        results[running.pop(future).folder] = future.result()
+                        training = running.pop(future)
+                        try:
+                            results[training.folder] = future.result()
+                        except Failed as failure:
+                            failures.append(f"{training.name}: {failure}")
+                            note(failures[-1])
             except BaseException:
                 self.program.end()
                 raise
+        if failures:
+            raise Stop(f"{len(failures)} of {len(trainings)} trainings failed, the first: {failures[0]}",
+                       "the others are done; run the same command to try these again")
         return [results[t.folder] | {"name": t.name, "family": t.family, "variables": t.variables,
                                      "folder": t.folder} for t in trainings]

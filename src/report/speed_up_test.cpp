@@ -43,7 +43,8 @@ TEST(FirstReach, FirstEvaluationIsAnUpperBound) {
 }
 
 TEST(FirstReach, WhatARunBeginsWithCostsNothingAndIsNoCost) {
-  const std::vector<EvalPoint> points = {{0, 0, 0, -2.0}, {10, 100, 1, -1.9}, {20, 200, 2, -1.8}};
+  const std::vector<EvalPoint> points = {
+      {0, 0, 0, -2.0, kNaN, kNaN}, {10, 100, 1, -1.9, kNaN, kNaN}, {20, 200, 2, -1.8, kNaN, kNaN}};
   const Crossing reach = first_reach(points, -1.95);
   EXPECT_TRUE(reach.reached);
   EXPECT_DOUBLE_EQ(reach.cost.steps, 5);
