@@ -14,7 +14,8 @@ help:  ## Say what can be made
 	@echo '  PRESET         build to use: release (default), dev, asan-ubsan, tsan; kept in build/PRESET'
 	@echo '  JOBS           compilers or tests at once (default: what cores and memory allow)'
 	@echo '  PREFIX         where `make install` puts the program and the library (default: ~/.local)'
-	@echo '  ARGS           more arguments for ctest (make test), the benchmark (make bench), make fuzz'
+	@echo '  ARGS           more arguments for ctest (make test), the benchmark (make bench), make fuzz, make results'
+	@echo '  CHAPTER        of docs/results.md, for make results'
 
 setup:  ## Install the Debian packages and LibTorch (all other targets do this too)
 	@scripts/setup.sh
