@@ -13,6 +13,7 @@ namespace switchyard {
 namespace {
 
 constexpr auto kLogPause = std::chrono::seconds(10);  // between lines of a log that nobody watches
+constexpr double kManyDropped = 0.1;  // share of held-out tokens that is worth a warning
 
 std::string describe(const Throughput& throughput) {
   return format("{} tokens/s  {:.0f} % of GEMM",
@@ -112,6 +113,7 @@ void RunReporter::evaluation(const TrainPosition& position, const RunEvaluation&
   const EvaluationResult& result = evaluation.all;
   write(position, "eval", metrics_of(evaluation));
   line_.clear();
+  warn_of_dropped(evaluation);
   log_info("step {}/{}  held-out NLP {:.4f}  accuracy {:.2f} %  ({} sequences in {})",
            position.step, total_steps_, result.nlp(), 100 * result.accuracy(), result.sequences,
            format_duration(result.seconds));
@@ -119,6 +121,31 @@ void RunReporter::evaluation(const TrainPosition& position, const RunEvaluation&
     log_info("step {}/{}  {}  {}  ({} answers in {})", position.step, total_steps_, task.name,
              describe(task.numbers), task.examples, format_duration(task.seconds));
   }
+}
+
+// Held-out data can be more even than training batches, as one language alone: its experts
+// overflow.
+void RunReporter::warn_of_dropped(const RunEvaluation& evaluation) {
+  if (warned_of_dropped_) return;
+  double worst = kManyDropped;
+  std::string where;
+  for (const auto& [name, result] : evaluation.by_source) {
+    double tokens = 0, dropped = 0;
+    for (const RoutingStats& stats : result.routing) {
+      tokens += stats.tokens;
+      dropped += stats.dropped;
+    }
+    if (dropped <= worst * tokens) continue;
+    worst = dropped / tokens;
+    where = name;
+  }
+  if (where.empty()) return;
+  warned_of_dropped_ = true;
+  log_warning(
+      "held-out {}: {:.0f} % of the routed tokens had no room in their expert, which costs "
+      "quality; "
+      "raise model.moe.capacity_factor_eval (the number of experts leaves room for all)",
+      where, 100 * worst);
 }
 
 void RunReporter::event(const TrainPosition& position, const std::string& name,

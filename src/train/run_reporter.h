@@ -44,6 +44,7 @@ class RunReporter {
  private:
   void write(const TrainPosition& position, const char* kind, const nlohmann::json& values);
   double seconds_left(const TrainPosition& position) const;
+  void warn_of_dropped(const RunEvaluation& evaluation);
 
   std::optional<MetricsLog> metrics_;
   std::optional<TensorBoardWriter> tensorboard_;
@@ -52,6 +53,7 @@ class RunReporter {
   int64_t first_step_ = -1;  // of this process
   std::chrono::steady_clock::time_point start_, last_log_{};
   Throughput throughput_;
+  bool warned_of_dropped_ = false;
 };
 
 }  // namespace switchyard

@@ -139,6 +139,22 @@ TEST_F(LanguagesProgram, FromTextToTheReport) {
   EXPECT_THAT(page, HasSubstr("id=\"expert-tokens\""));
 }
 
+TEST_F(LanguagesProgram, ExpertsThatAreFullInEvaluationAreTold) {
+  run_well({"tokenizer", "train", "--byte-fallback", "--input", folder_ / "aa.txt",
+            folder_ / "bb.txt", "--vocab-size", "500", "--output", folder_ / "spiece.model"});
+  run_well(prepare_command());
+  std::vector<std::string> words = train_command(folder_ / "tight", "4");
+  for (const char* setting : {"model.moe.capacity_factor_eval=0.3", "model.moe.min_capacity=1"}) {
+    words.insert(words.end(), {"--set", setting});
+  }
+  const ProgramResult tight = run_program(words);
+  EXPECT_EQ(tight.exit_code, 0) << tight.err;
+  EXPECT_THAT(tight.err, HasSubstr("of the routed tokens had no room in their expert"));
+  words = train_command(folder_ / "roomy", "4");
+  words.insert(words.end(), {"--set", "model.moe.capacity_factor_eval=4"});
+  EXPECT_THAT(run_program(words).err, testing::Not(HasSubstr("had no room")));
+}
+
 TEST_F(LanguagesProgram, WrongUseIsToldInALine) {
   const auto refused = [&](const std::vector<std::string>& words, const std::string& what) {
     const ProgramResult result = run_program(words);
