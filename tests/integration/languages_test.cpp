@@ -152,7 +152,7 @@ TEST_F(LanguagesProgram, ExpertsThatAreFullInEvaluationAreTold) {
   EXPECT_THAT(tight.err, HasSubstr("of the routed tokens had no room in their expert"));
   words = train_command(folder_ / "roomy", "4");
   words.insert(words.end(), {"--set", "model.moe.capacity_factor_eval=4"});
-  EXPECT_THAT(run_program(words).err, testing::Not(HasSubstr("had no room")));
+  EXPECT_THAT(run_program(words).err, ::testing::Not(HasSubstr("had no room")));
 }
 
 TEST_F(LanguagesProgram, WrongUseIsToldInALine) {
