@@ -71,7 +71,7 @@ LanguageNumbers numbers_of(const std::string& name, const std::vector<const Sour
 
 LanguageComparison compare_group(const std::vector<RunData>& runs, const Group& baseline,
                                  const Group& group) {
-  LanguageComparison comparison{group.name, baseline.name, {}, 0, 0, kNaN};
+  LanguageComparison comparison{group.name, baseline.name, {}, 0, 0, 0, kNaN};
   for (const SourceCurve& source : runs[baseline.runs.front()].sources) {
     const auto base = curves_of(runs, baseline, source.name);
     const auto own = curves_of(runs, group, source.name);
@@ -85,6 +85,7 @@ LanguageComparison compare_group(const std::vector<RunData>& runs, const Group& 
   for (const LanguageNumbers& language : comparison.languages) {
     comparison.gained += language.gain > 0 ? 1 : 0;
     comparison.reached += language.reached == language.seeds ? 1 : 0;
+    comparison.reached_by_some += language.reached > 0 ? 1 : 0;
     speed_ups.push_back(language.speed_up);
   }
   comparison.mean_speed_up = spread_of(speed_ups).mean;
@@ -123,6 +124,7 @@ nlohmann::ordered_json languages_json(const std::vector<LanguageComparison>& com
                    {"baseline", comparison.baseline},
                    {"gained", comparison.gained},
                    {"reached", comparison.reached},
+                   {"reached_by_some_seed", comparison.reached_by_some},
                    {"mean_speed_up_steps", comparison.mean_speed_up},
                    {"languages", languages}});
   }

@@ -26,7 +26,8 @@ struct LanguageComparison {
   std::vector<LanguageNumbers> languages;  // largest gain first
   int gained = 0;                          // languages with a gain above 0
   int reached = 0;                         // languages all of whose seeds reach the level
-  double mean_speed_up = 0;                // over the languages that some seed reaches
+  int reached_by_some = 0;                 // some of whose seeds do
+  double mean_speed_up = 0;                // over these, of the seeds that do
 };
 
 /// One for each group but the baseline; of the languages that all runs of both were evaluated on.

@@ -72,6 +72,8 @@ TEST(Languages, SeedsAreAveraged) {
   EXPECT_EQ(de.reached, 1);
   EXPECT_DOUBLE_EQ(de.speed_up, 200.0 / 150);
   EXPECT_EQ(all.front().reached, 0) << "one seed does not reach it";
+  EXPECT_EQ(all.front().reached_by_some, 1);
+  EXPECT_THAT(languages_html(all), HasSubstr("0 reach its best NLP with every seed, 1 with some"));
 }
 
 TEST(Languages, OnlyThoseOfAllRuns) {
