@@ -494,8 +494,11 @@ TEST(CrossEntropy, ASecondBackwardPassOverTheSameGraphGivesTheSameGradients) {
     gradients.push_back(hidden.grad());
     gradients.push_back(table.gradient().clone());
   }
-  EXPECT_LE((gradients[0] - gradients[2]).abs().max().item<double>(), 1e-6);
-  EXPECT_LE((gradients[1] - gradients[3]).abs().max().item<double>(), 1e-6);
+  // Up to rounding of the sums: on some processors MKL chooses its kernel by where buffers lie.
+  for (const size_t i : {0, 1}) {
+    const double largest = gradients[i].abs().max().item<double>();
+    EXPECT_LE((gradients[i] - gradients[i + 2]).abs().max().item<double>(), 1e-6 * largest);
+  }
 }
 
 // As a teacher that is another, wider model.

@@ -110,7 +110,8 @@ TEST_F(Recompute, RunsOncePerBackward) {
   loss.backward();
   EXPECT_EQ(calls_, 3);
   EXPECT_TRUE(at::equal(x.grad(), once * 2));
-  EXPECT_TRUE(at::equal(w_.gradient(), w_once * 2));
+  // Rounded once more where a product starts from what is there instead of adding to it.
+  EXPECT_TRUE(at::allclose(w_.gradient(), w_once * 2, 1e-6, 1e-7));
 }
 
 TEST_F(Recompute, PiecesMayBeNested) {
