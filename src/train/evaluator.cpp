@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/format.h"
+#include "base/log.h"
 #include "infer/engine/expert_choice.h"
 #include "infer/engine/weights.h"
 #include "train/checkpoint.h"
@@ -28,6 +29,16 @@ void check_router(const MoeConfig& moe) {
                     "leave the tasks' validation out, or choose another router");
 }
 
+/// None if it cannot be read: only a report would show what it says.
+std::optional<Tokenizer> for_names(const std::string& path) {
+  try {
+    return Tokenizer(path);
+  } catch (const Error& error) {
+    log_warning("{}: tokens of experts will be told by their ids alone", error.what());
+    return std::nullopt;
+  }
+}
+
 Error unknown_metric(const std::string& metric, const std::string& hint) {
   return usage_error(format("train.best_metric = \"{}\" is not measured", metric),
                      "train.best_metric", hint);
@@ -44,8 +55,10 @@ double RunEvaluation::seconds() const {
 Evaluator::Evaluator(const Recipe& recipe, const TrainingData& data, const Mesh& mesh)
     : data_(data), mesh_(mesh), best_metric_(recipe.train.best_metric) {
   if (best_metric_.empty()) best_metric_ = data.tasks.empty() ? kNlpMetric : kMean;
-  if (!data.tasks.empty() || recipe.model.moe.num_experts > 0) {
+  if (!data.tasks.empty()) {
     tokenizer_.emplace(data.tokenizer_path);
+  } else if (recipe.model.moe.num_experts > 0 && has_work()) {
+    tokenizer_ = for_names(data.tokenizer_path);
   }
   if (!data.tasks.empty()) check_router(recipe.model.moe);
   check_metric();

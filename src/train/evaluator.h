@@ -32,8 +32,8 @@ class Evaluator {
   Evaluator(const Recipe& recipe, const TrainingData& data, const Mesh& mesh);
 
   bool has_work() const { return !data_.held_out.empty(); }
-  /// That of the data; none for a dense model without tasks.
-  const std::optional<Tokenizer>& tokenizer() const { return tokenizer_; }
+  /// That of the data; null for a dense model without tasks, or if it cannot be read.
+  const Tokenizer* tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
   /// What qualities are measured by: kNlpMetric, "mean" or "NAME/NUMBER".
   const std::string& metric() const { return best_metric_; }
   /// All ranks call it. Held-out sequences are shared out; tasks are answered by rank 0 alone, and

@@ -19,13 +19,13 @@ nlohmann::ordered_json load_of(const RoutingStats& stats) {
 
 /// [id, piece, share, share of the id] of each, expert by expert.
 nlohmann::ordered_json tokens_of(const TokenChoices& choices, const std::string& layer,
-                                 const Tokenizer& tokenizer) {
+                                 const Tokenizer* tokenizer) {
   nlohmann::ordered_json experts = nlohmann::ordered_json::array();
   for (const auto& tokens : choices.characteristic(layer, kTokensOfAnExpert)) {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const ExpertToken& token : tokens) {
-      const bool known = token.id < tokenizer.vocab_size();
-      list.push_back({token.id, known ? tokenizer.piece(token.id) : "", token.share, token.of_id});
+      const bool known = tokenizer && token.id < tokenizer->vocab_size();
+      list.push_back({token.id, known ? tokenizer->piece(token.id) : "", token.share, token.of_id});
     }
     experts.push_back(list);
   }
@@ -35,7 +35,7 @@ nlohmann::ordered_json tokens_of(const TokenChoices& choices, const std::string&
 }  // namespace
 
 void write_specialization(const std::string& run_directory, int64_t step,
-                          const RunEvaluation& evaluation, const Tokenizer& tokenizer) {
+                          const RunEvaluation& evaluation, const Tokenizer* tokenizer) {
   const std::vector<RoutingStats>& all = evaluation.all.routing;
   if (all.empty()) return;
   nlohmann::ordered_json layers = nlohmann::ordered_json::array();

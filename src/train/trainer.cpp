@@ -484,9 +484,7 @@ void Trainer::evaluate_now() {
   position_.quality_metric = evaluator_.metric();
   if (mesh_.is_first()) {
     write_predictions(run_.path(), position_.step, data_, result);
-    if (evaluator_.tokenizer()) {
-      write_specialization(run_.path(), position_.step, result, *evaluator_.tokenizer());
-    }
+    write_specialization(run_.path(), position_.step, result, evaluator_.tokenizer());
   }
   time_limit_.add_evaluation(seconds_since(start));
   reporter_->evaluation(position_, result);
