@@ -494,10 +494,11 @@ TEST(CrossEntropy, ASecondBackwardPassOverTheSameGraphGivesTheSameGradients) {
     gradients.push_back(hidden.grad());
     gradients.push_back(table.gradient().clone());
   }
-  // Up to rounding of the sums: on some processors MKL chooses its kernel by where buffers lie.
+  // Up to rounding of sums of 2,050 terms, of which the worst is 1e-4: on some processors MKL
+  // chooses its kernel, and so their order, by where buffers lie.
   for (const size_t i : {0, 1}) {
     const double largest = gradients[i].abs().max().item<double>();
-    EXPECT_LE((gradients[i] - gradients[i + 2]).abs().max().item<double>(), 1e-6 * largest);
+    EXPECT_LE((gradients[i] - gradients[i + 2]).abs().max().item<double>(), 1e-5 * largest);
   }
 }
 
