@@ -33,7 +33,7 @@ def cell(values, digits):
     if any(not math.isfinite(value) for value in known):
         return "not finite"
     mean, spread = mean_and_spread(known)
-    text = f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread else "")
+    text = f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread and spread > 1e-9 * abs(mean) else "")
     return text + (f" ({len(known)} of {len(values)})" if len(known) < len(values) else "")
 
 
