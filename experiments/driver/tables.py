@@ -9,7 +9,8 @@ HEADINGS = {
     "nlp": "held-out NLP", "start_nlp": "NLP at the start", "gain": "gain, nats", "best": "best",
     "final": "final", "minutes": "minutes", "milliseconds_per_step": "ms a step",
     "dropped_percent": "dropped, %", "final_dropped_percent": "dropped at the end, %",
-    "busiest_expert_percent": "load of the busiest expert, %", "idle_experts": "idle experts a layer", "parameters": "parameters, 10^6", "gflops": "GFLOP a sequence",
+    "busiest_expert_percent": "load of the busiest expert, %", "idle_experts": "idle experts a layer",
+    "parameters": "parameters, 10^6", "gflops": "GFLOP a sequence",
     "speed_up_steps": "× fewer steps", "speed_up_time": "× less time", "kept_percent": "share of the gain, %",
 }
 DIGITS = {"nlp": 3, "start_nlp": 4, "gain": 3, "best": 2, "final": 2, "minutes": 1,
@@ -89,8 +90,7 @@ def add_speed_ups(program, work, spec, results):
         if base is None:
             continue
         answer = program.run(["report", *[r["folder"] for r in members], "--baseline", base["folder"],
-                              "--output", "speed-ups.html",
-                              "--json"], work / "report.log")
+                              "--output", "speed-ups.html", "--json"], work / "report.log")
         for result, numbers in zip(members, json.loads(answer)["runs"]):
             for value, name in (("speed_up_steps", "steps"), ("speed_up_time", "seconds")):
                 result[value] = numbers["speed_up"][name]

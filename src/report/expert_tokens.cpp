@@ -48,9 +48,8 @@ std::string expert_tokens_html(const std::vector<RunData>& runs) {
   return "<section id=\"expert-tokens\">\n<h2>Which tokens each expert gets</h2>\n"
          "<p class=\"note\">Of held-out data at the last evaluation, those first that tell most of "
          "the expert: what makes up much of its tokens, and more of them than of other experts'. "
-         "In "
-         "decoder layers the token is the one that was just read. Point at a token for its share."
-         "</p>\n" +
+         "In decoder layers the token is the one that was just read. Point at a token for its "
+         "share.</p>\n" +
          html + "</section>\n";
 }
 

@@ -31,8 +31,8 @@ struct SourceLoad {
   std::vector<double> load;
 };
 
-/// A token that tells of an expert: `share` of the tokens it gets, `kept` of the token's
-/// occurrences.
+/// A token that tells of an expert: its `share` of the tokens that choose the expert, and which
+/// share of its own occurrences those are.
 struct TellingToken {
   std::string piece;
   double share = 0, of_id = 0;
