@@ -18,9 +18,9 @@ NAME names experiments/NAME/experiment.toml:
                             folder of a run above; a value that is a table is looked up by the variable that
                             its key `by` names. upcycle = {option = value}: it starts from what `upcycle` makes
   [[tables]]                title, runs (names as above, unfilled), rows (pattern of variables), and values
-                            (nlp, start_nlp, best, final, minutes, ..., and compared with row `baseline` of the
+                            (nlp, start_nlp, best, final, milliseconds_per_step, ..., and compared with row `baseline` of the
                             same seed: gain, speed_up_steps, speed_up_time, and with row `best`: kept_percent),
-                            or columns (pattern) and value
+                            or columns (pattern) and value; slope = VARIABLE fits what its doubling adds to NLP
   [[figures]]               title, file, kind (curves, points), runs, rows, only (some of the rows), x, y
   [[plans]]                 name, recipe (of recipes/), mesh, set, published: in place of trainings, what `plan` says
   [page]                    runs, baseline: what `switchyard report` makes report.html of; languages = true
@@ -28,7 +28,8 @@ NAME names experiments/NAME/experiment.toml:
   [smoke]                   set: what --smoke changes in all runs, to try everything in a minute
 
 Trainings that are finished are not done again, also if they belong to another experiment; one that was cut off
-goes on. Results are written to DIR/NAME/ with commit, machine and seeds: results.json (with all settings),
+goes on. Where a page tells times, a few steps of each model are timed at the end, one after the other and in turn:
+the machine should do nothing else then. Results are written to DIR/NAME/ with commit, machine and seeds: results.json (with all settings),
 results.md and figures. --publish puts them into docs/results/NAME/ too. Figures need matplotlib
 (scripts/results.sh brings it); without it they are left out. Needs Python 3.11 and the built program. With
 --smoke everything is done anew.
@@ -47,8 +48,9 @@ from driver.figures import draw  # noqa: E402
 from driver.matrix import expand, read  # noqa: E402
 from driver.plans import MACHINE, plans_table, run_plans  # noqa: E402
 from driver.program import ROOT, Program, Stop, note  # noqa: E402
-from driver.tables import add_speed_ups, languages_table, make_table  # noqa: E402
+from driver.tables import add_speed_ups, languages_table, make_table, slope_line  # noqa: E402
 from driver.texts import link_shared, prepare  # noqa: E402
+from driver.timing import SMOKE, Plan, add_times  # noqa: E402
 from driver.trainings import Trainer  # noqa: E402
 
 SKIPPED = 77  # exit status that CTest takes for "not run"
@@ -122,7 +124,8 @@ def described(arguments, results):
             f"{all_of(lambda r: r['machine']['processor'])}, {all_of(lambda r: r.get('parallel', 2))} trainings at "
             f"once with {all_of(lambda r: r['machine']['threads'])} thread each; seeds {all_of(lambda r: r['variables']['seed'])}; {len(results)} trainings, "
             f"{sum(r['minutes'] for r in results):.0f} minutes of training in all. "
-            "Numbers are means ± sample standard deviations over seeds.")
+            "Numbers are means ± sample standard deviations over seeds. Times are those of a step, measured at the end one model "
+            f"after the other ({all_of(lambda r: r['machine']['threads'])} thread, nothing else running).")
 
 
 def write_results(experiment, arguments, program, results):
@@ -132,6 +135,7 @@ def write_results(experiment, arguments, program, results):
     for spec in experiment.get("tables", []):
         add_speed_ups(program, arguments.work, spec, results)
         lines += [f"**{spec['title']}**", "", *make_table(spec, results), ""]
+        lines += slope_line(spec, results) if "slope" in spec else []
     if experiment.get("page", {}).get("languages"):
         lines += ["**Languages**", "", *languages_table(report)]
     lines += make_figures(experiment, results, folder)
@@ -180,6 +184,8 @@ def main():
         trainings = expand(experiment, arguments.home, places | {"shared": "shared"}, arguments.smoke)
         trainer = Trainer(program, arguments.work, arguments.threads, arguments.parallel)
         results = trainer.train_all(trainings)
+        add_times(experiment, program, arguments.work, arguments.threads, trainings, results,
+                  arguments.work / arguments.name / "timing.json", SMOKE if arguments.smoke else Plan())
         write_results(experiment, arguments, program, results)
     except KeyboardInterrupt:
         program.end()

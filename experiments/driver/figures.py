@@ -24,14 +24,15 @@ def start(spec):
 
 
 def curves(spec, results, axes):
-    """NLP against steps or minutes: held-out, from the tenth part of the run on."""
+    """NLP against steps, or minutes at what a step takes: held-out, from the tenth part of the run on."""
     by_minutes = spec.get("x", "steps") == "minutes"
     begin = max(r["evaluations"][-1][0] for r in results) * spec.get("from", 0.1)
     for colour, (name, members) in zip(itertools.cycle(COLOURS), rows_of(spec, results).items()):
         points = collections.defaultdict(list)
         for result in members:
-            line = [(step, seconds / 60 if by_minutes else step, nlp)
-                    for step, seconds, nlp in result["evaluations"] if nlp is not None and step >= begin]
+            scale = result["milliseconds_per_step"] / 60000 if by_minutes else 1
+            line = [(step, step * scale, nlp)
+                    for step, _, nlp in result["evaluations"] if nlp is not None and step >= begin]
             if len(members) > 1:
                 axes.plot([x for _, x, _ in line], [y for *_, y in line], color=colour, lw=0.7, alpha=0.5)
             for step, x, y in line:

@@ -66,6 +66,8 @@ def value_of(value, result, rows, spec):
         return result["forward_flops_per_sequence"] / 1e9
     if value in result:
         return result[value]
+    if value in ("speed_up_time", "milliseconds_per_step"):
+        return None  # not timed
     if value != "gain":
         raise Stop(f"no run has a number {value}", "see [[tables]] of experiment.toml")
     base = of_same_seed(rows[spec["baseline"]], result["variables"]["seed"])
@@ -80,7 +82,8 @@ def kept_percent(members, rows, spec):
 
 
 def add_speed_ups(program, work, spec, results):
-    """How much sooner each run is as good as the baseline's best, as `report` finds it, seed by seed."""
+    """How many times fewer steps each run needs to be as good as the baseline's best, as `report` finds it,
+    seed by seed; and less time, by what a step of either takes."""
     if not {"speed_up_steps", "speed_up_time"} & set(spec.get("values", [])):
         return
     rows = rows_of(spec, results)
@@ -92,8 +95,9 @@ def add_speed_ups(program, work, spec, results):
         answer = program.run(["report", *[r["folder"] for r in members], "--baseline", base["folder"],
                               "--output", "speed-ups.html", "--json"], work / "report.log")
         for result, numbers in zip(members, json.loads(answer)["runs"]):
-            for value, name in (("speed_up_steps", "steps"), ("speed_up_time", "seconds")):
-                result[value] = numbers["speed_up"][name]
+            steps = result["speed_up_steps"] = numbers["speed_up"]["steps"]
+            times = [base.get("milliseconds_per_step"), result.get("milliseconds_per_step")]
+            result["speed_up_time"] = steps * times[0] / times[1] if steps and all(times) else None
 
 
 def make_table(spec, results):
@@ -120,6 +124,28 @@ def make_table(spec, results):
             words.append(cell(values, spec.get("digits", DIGITS.get(value, 3))) if chosen else "")
         lines.append("| " + " | ".join(words) + " |")
     return lines
+
+
+def slope(points):
+    """Of a straight line through (x, y), by least squares."""
+    mean_x, mean_y = (sum(values) / len(points) for values in zip(*points))
+    return (sum((x - mean_x) * (y - mean_y) for x, y in points)
+            / sum((x - mean_x) ** 2 for x, _ in points))
+
+
+def slope_line(spec, results):
+    """What a doubling of the variable `slope` brings, fitted seed by seed."""
+    variable, by_seed = spec["slope"], {}
+    for result in results:
+        value = result["variables"].get(variable, 0)
+        if result["family"] in spec["runs"] and value > 0:
+            by_seed.setdefault(result["variables"]["seed"], []).append((math.log2(value), result["nlp"]))
+    slopes = [slope(points) for points in by_seed.values() if len(points) > 1]
+    if not slopes:
+        return []
+    largest = max(2 ** x for points in by_seed.values() for x, _ in points)
+    return [f"A doubling of {variable}, from 1 to {largest:.0f}, adds {cell(slopes, 4)} nats "
+            "(least squares on the logarithm, seed by seed).", ""]
 
 
 def languages_table(report):

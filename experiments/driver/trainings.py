@@ -92,7 +92,6 @@ class Trainer:
             "best": max((q for q in qualities if math.isfinite(q)), default=math.nan),
             **routing_numbers(lines_of(folder / "metrics.jsonl", "train")),
             "minutes": last["seconds"] / 60,
-            "milliseconds_per_step": 1000 * last["seconds"] / max(last["step"], 1),
             "tokens": last["tokens"],
             "parameters": information["parameters"],
             "forward_flops_per_sequence": information["forward_flops_per_sequence"],

@@ -3,10 +3,12 @@
 import pathlib
 import sys
 import tempfile
+import types
 import unittest
+import unittest.mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "experiments"))
-from driver import matrix, tables, texts, trainings  # noqa: E402
+from driver import matrix, tables, texts, timing, trainings  # noqa: E402
 from driver.program import Stop  # noqa: E402
 
 
@@ -75,6 +77,13 @@ class TablesTest(unittest.TestCase):
         with self.assertRaisesRegex(Stop, "no run has a number size"):
             tables.value_of("size", self.results[0], tables.rows_of(self.spec, self.results), self.spec)
 
+    def test_what_a_doubling_adds(self):
+        results = [result(f"switch-{experts}", seed, nlp) | {"variables": {"experts": experts, "seed": seed}}
+                   for seed, nlps in ((1, [-4.0, -3.9, -3.8]), (2, [-4.0, -3.8, -3.6]))
+                   for experts, nlp in zip((1, 2, 4), nlps)]
+        line = tables.slope_line({"runs": ["{model}"], "slope": "experts"}, results)[0]
+        self.assertIn("from 1 to 4, adds 0.1500 ± 0.0707 nats", line)
+
     def test_only_some_rows(self):
         table = tables.make_table(self.spec | {"values": ["nlp"], "only": ["teacher"]}, self.results)
         self.assertEqual(table[2:], ["| teacher | -3.000 |"])
@@ -83,6 +92,34 @@ class TablesTest(unittest.TestCase):
         self.assertEqual(tables.cell([1.0, float("nan")], 1), "not finite")
         self.assertEqual(tables.cell([1.0, None], 1), "1.0 (1 of 2)")
         self.assertEqual(tables.cell([None], 1), "–")
+
+
+class TimingTest(unittest.TestCase):
+    EXPERIMENT = {"tables": [{"values": ["nlp", "speed_up_time"]}]}
+
+    def test_only_pages_with_times_need_it(self):
+        self.assertTrue(timing.needed(self.EXPERIMENT))
+        self.assertTrue(timing.needed({"figures": [{"x": "minutes"}]}))
+        self.assertFalse(timing.needed({"tables": [{"values": ["nlp"]}], "figures": [{"x": "steps"}]}))
+
+    def test_models_take_turns_and_seeds_share_a_time(self):
+        def training(name):
+            return types.SimpleNamespace(name=name, folder="runs/" + name, upcycle={}, needs=[], settings={})
+
+        trainings = [training(f"{kind}-seed-{seed}") for kind in ("dense", "sparse") for seed in (1, 2)]
+        results = [{"name": t.name} for t in trainings]
+        times, order = iter([10, 20, 12, 50, 11, 21]), []
+
+        def time_once(program, work, training, threads, plan):
+            order.append(training.name)
+            return next(times)
+
+        with tempfile.TemporaryDirectory() as folder, unittest.mock.patch.object(timing, "time_once", time_once):
+            path = pathlib.Path(folder) / "timing.json"
+            timing.add_times(self.EXPERIMENT, None, None, 1, trainings, results, path)
+            timing.add_times(self.EXPERIMENT, None, None, 1, trainings, results, path)  # not timed again
+        self.assertEqual(order, ["dense-seed-1", "sparse-seed-1"] * 3)
+        self.assertEqual([r["milliseconds_per_step"] for r in results], [11, 11, 21, 21])
 
 
 class RoutingTest(unittest.TestCase):
