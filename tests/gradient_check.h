@@ -26,7 +26,7 @@ inline at::Tensor random_tensor(at::IntArrayRef shape, uint64_t seed,
 
 /// A float64 parameter with normal values times `scale`.
 inline Parameter random_parameter(const std::string& name, at::IntArrayRef shape, uint64_t seed,
-                                  double scale = 1.0, int64_t num_matrices = 1) {
+                                  double scale = 1.0, int64_t num_matrices = 0) {
   return Parameter(name, random_tensor(shape, seed) * scale, {}, num_matrices);
 }
 

@@ -76,9 +76,11 @@ void tell(const TrainSummary& summary, bool json) {
 int train_on_mesh(const Recipe& recipe, TrainOptions options, bool json) {
   WorldOptions meeting;
   meeting.wait_seconds = recipe.mesh.wait_seconds;
+  meeting.background = recipe.mesh.background;
   World world(meeting);
   try {
-    const Mesh mesh(world, {recipe.mesh.data, recipe.mesh.expert, recipe.mesh.model});
+    const Mesh mesh(world, {recipe.mesh.data, recipe.mesh.expert, recipe.mesh.model},
+                    recipe.mesh.exchange_chunks);
     if (!mesh.is_first()) set_log_level(LogLevel::kWarning);
     options.mesh = &mesh;
     const TrainSummary summary = train(recipe, options);

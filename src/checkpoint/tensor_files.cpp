@@ -121,28 +121,38 @@ uint64_t TensorFiles::numel() const {
   return total;
 }
 
+size_t num_tensor_files(const std::vector<TensorSpec>& tensors, uint64_t shard_bytes) {
+  return plan_shards(tensors, shard_bytes).size();
+}
+
+void write_tensor_index(const std::string& directory, const std::string& stem,
+                        const std::vector<ManifestEntry>& entries, uint64_t bytes) {
+  nlohmann::json weight_map = nlohmann::json::object();
+  for (const ManifestEntry& entry : entries) {
+    for (const auto& [name, hash] : entry.tensors) weight_map[name] = entry.path;
+  }
+  const nlohmann::json index = {{"metadata", {{"total_size", bytes}}}, {"weight_map", weight_map}};
+  write_file(format("{}/{}{}{}", directory, stem, kSuffix, kIndexEnding), index.dump(2) + "\n");
+}
+
 std::vector<ManifestEntry> write_tensor_files(
     const std::string& directory, const std::vector<TensorSpec>& tensors,
     const TensorFileOptions& options,
     const std::function<void(size_t, SafetensorsWriter&)>& write) {
   const std::vector<Shard> shards = plan_shards(tensors, options.shard_bytes);
-  const std::string single = options.stem + std::string(kSuffix);
-  nlohmann::json weight_map = nlohmann::json::object();
+  const size_t files = options.all_files > 0 ? options.all_files : shards.size();
   uint64_t total = 0;
   std::vector<ManifestEntry> entries;
   for (size_t s = 0; s < shards.size(); ++s) {
     const Shard& shard = shards[s];
     ManifestEntry entry;
-    entry.path = shards.size() == 1
-                     ? single
-                     : format("{}-{:05}-of-{:05}{}", options.stem, s + 1, shards.size(), kSuffix);
+    entry.path = files == 1 ? options.stem + std::string(kSuffix)
+                            : format("{}-{:05}-of-{:05}{}", options.stem,
+                                     options.files_before + s + 1, files, kSuffix);
     const std::vector<TensorSpec> own(tensors.begin() + static_cast<std::ptrdiff_t>(shard.first),
                                       tensors.begin() + static_cast<std::ptrdiff_t>(shard.end));
     SafetensorsWriter file(directory + "/" + entry.path, own);
-    for (size_t i = shard.first; i < shard.end; ++i) {
-      write(i, file);
-      weight_map[tensors[i].name] = entry.path;
-    }
+    for (size_t i = shard.first; i < shard.end; ++i) write(i, file);
     entry.bytes = file.size();
     const SafetensorsHashes hashes = file.commit();
     entry.hash = hashes.file;
@@ -152,10 +162,8 @@ std::vector<ManifestEntry> write_tensor_files(
     entries.push_back(std::move(entry));
     total += shard.bytes;
   }
-  if (shards.size() > 1) {
-    const nlohmann::json index = {{"metadata", {{"total_size", total}}},
-                                  {"weight_map", weight_map}};
-    write_file(format("{}/{}{}", directory, single, kIndexEnding), index.dump(2) + "\n");
+  if (shards.size() > 1 && options.all_files == 0) {
+    write_tensor_index(directory, options.stem, entries, total);
   }
   return entries;
 }

@@ -54,7 +54,13 @@ constexpr uint64_t kDefaultShardBytes = 5'000'000'000;  // Hugging Face's defaul
 struct TensorFileOptions {
   std::string stem = kWeightsStem;
   uint64_t shard_bytes = kDefaultShardBytes;
+  // Where others write files of the same stem too: how many come before these, and how many there
+  // are. 0: none but these. One of the writers then calls write_tensor_index().
+  size_t files_before = 0, all_files = 0;
 };
+
+/// How many files write_tensor_files() makes of `tensors`.
+size_t num_tensor_files(const std::vector<TensorSpec>& tensors, uint64_t shard_bytes);
 
 /// Writes `tensors` into `directory`: one file, or, where they hold more than `shard_bytes`, shards
 /// of at most that (but at least one tensor each) and their index. `write(i, file)` must write the
@@ -63,5 +69,9 @@ struct TensorFileOptions {
 std::vector<ManifestEntry> write_tensor_files(
     const std::string& directory, const std::vector<TensorSpec>& tensors,
     const TensorFileOptions& options, const std::function<void(size_t, SafetensorsWriter&)>& write);
+
+/// The index of several files, `bytes` of tensors in all, of which the manifest has these lines.
+void write_tensor_index(const std::string& directory, const std::string& stem,
+                        const std::vector<ManifestEntry>& entries, uint64_t bytes);
 
 }  // namespace switchyard

@@ -68,7 +68,8 @@ class Communicator {
                                    std::span<const int64_t> receive_counts, int64_t row_bytes) = 0;
   /// `data` of rank `root` comes to all.
   virtual Pending start_broadcast(void* data, int64_t count, ElementType type, int root) = 0;
-  virtual Pending start_barrier() = 0;
+  /// `wait_seconds`: instead of the group's limit, where much may be done before; 0: the group's.
+  virtual Pending start_barrier(double wait_seconds = 0) = 0;
 
   // The same, waited for.
   void all_reduce(void* data, int64_t count, ElementType type) {

@@ -21,7 +21,8 @@ Mesh::Mesh()
       expert_(std::make_unique<SingleRank>("expert")),
       model_(std::make_unique<SingleRank>("model")) {}
 
-Mesh::Mesh(World& world, const MeshShape& shape) : shape_(shape), all_(&world.all()) {
+Mesh::Mesh(World& world, const MeshShape& shape, int64_t exchange_chunks)
+    : shape_(shape), exchange_chunks_(exchange_chunks), all_(&world.all()) {
   if (world.size() != shape.size()) {
     throw usage_error(
         format("a mesh of {} (data x expert x model) has {} ranks, but {} {} started", shape.text(),
@@ -42,11 +43,6 @@ Mesh::Mesh(World& world, const MeshShape& shape) : shape_(shape), all_(&world.al
 Share Mesh::rows(int64_t sequences) const {
   const int64_t size = sequences / batch_->size();
   return {batch_->rank() * size, size};
-}
-
-Share Mesh::experts(int64_t num_experts) const {
-  const int64_t size = num_experts / shape_.expert;
-  return {place_.expert * size, size};
 }
 
 }  // namespace switchyard

@@ -37,12 +37,14 @@ class Mesh {
  public:
   /// One rank.
   Mesh();
-  /// All ranks of `world`, which must outlive the mesh; all make it together. Throws Error(kUsage)
-  /// unless there are shape.size() of them.
-  Mesh(World& world, const MeshShape& shape);
+  /// All ranks of `world`, which must outlive the mesh; all make it together. `exchange_chunks`:
+  /// into how many parts an exchange of experts' rows is cut, so that one travels while another is
+  /// computed. Throws Error(kUsage) unless there are shape.size() ranks.
+  Mesh(World& world, const MeshShape& shape, int64_t exchange_chunks = 1);
 
   const MeshShape& shape() const { return shape_; }
   const MeshPlace& place() const { return place_; }
+  int64_t exchange_chunks() const { return exchange_chunks_; }
   int rank() const { return all_->rank(); }
   bool is_first() const { return rank() == 0; }
 
@@ -58,12 +60,11 @@ class Mesh {
 
   /// This rank's rows of a batch of `sequences`. Requires that batch().size() divides them.
   Share rows(int64_t sequences) const;
-  /// This rank's experts. Requires that shape().expert divides them.
-  Share experts(int64_t num_experts) const;
 
  private:
   MeshShape shape_;
   MeshPlace place_;
+  int64_t exchange_chunks_ = 1;
   std::unique_ptr<Communicator> single_;  // of a mesh without a world
   Communicator* all_;
   std::unique_ptr<Communicator> batch_, data_, expert_, model_;

@@ -32,7 +32,6 @@ TEST(MeshTest, OneRankHasEverything) {
   EXPECT_TRUE(mesh.is_first());
   EXPECT_EQ(mesh.rows(6).begin, 0);
   EXPECT_EQ(mesh.rows(6).size, 6);
-  EXPECT_EQ(mesh.experts(8).size, 8);
   EXPECT_EQ(mesh.batch().size(), 1);
 }
 

@@ -38,6 +38,6 @@ Pending SingleRank::start_broadcast(void* /*data*/, int64_t /*count*/, ElementTy
   return {};
 }
 
-Pending SingleRank::start_barrier() { return {}; }
+Pending SingleRank::start_barrier(double /*wait_seconds*/) { return {}; }
 
 }  // namespace switchyard

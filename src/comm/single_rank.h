@@ -19,7 +19,7 @@ class SingleRank : public Communicator {
   Pending start_all_to_all(const void* in, std::span<const int64_t> send_counts, void* out,
                            std::span<const int64_t> receive_counts, int64_t row_bytes) override;
   Pending start_broadcast(void* data, int64_t count, ElementType type, int root) override;
-  Pending start_barrier() override;
+  Pending start_barrier(double wait_seconds) override;
 
  private:
   std::string name_;

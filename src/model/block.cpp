@@ -42,7 +42,8 @@ Block::Block(ParameterSet& parameters, const std::string& stack, int64_t index,
   if (index == 0) {
     relative_bias_ = &parameters.create(
         block + "0.SelfAttention.relative_attention_bias.weight",
-        {config.relative_buckets, config.num_heads},
+        TensorSlice({config.relative_buckets, config.num_heads})
+            .cut(1, parameters.mesh().place().model, parameters.mesh().shape().model),
         {InitRule::Kind::kNormal, 1.0 / std::sqrt(static_cast<double>(config.d_model))});
   }
   if (decoder) {

@@ -77,9 +77,9 @@ class Stack {
 }  // namespace
 
 struct EncoderDecoder::Implementation {
-  Implementation(const ModelConfig& c, Precision precision, at::Device device)
+  Implementation(const ModelConfig& c, Precision precision, at::Device device, const Mesh* mesh)
       : config(c),
-        parameters(device, precision),
+        parameters(device, precision, mesh),
         shared(&parameters.create("shared.weight", {c.vocab_size, c.d_model},
                                   {InitRule::Kind::kNormal, 1.0})),
         encoder(parameters, "encoder", c,
@@ -124,8 +124,9 @@ struct EncoderDecoder::Implementation {
   Parameter* output;
 };
 
-EncoderDecoder::EncoderDecoder(const ModelConfig& config, Precision precision, at::Device device)
-    : implementation_(std::make_unique<Implementation>(config, precision, device)) {}
+EncoderDecoder::EncoderDecoder(const ModelConfig& config, Precision precision, at::Device device,
+                               const Mesh* mesh)
+    : implementation_(std::make_unique<Implementation>(config, precision, device, mesh)) {}
 
 EncoderDecoder::~EncoderDecoder() = default;
 

@@ -34,8 +34,12 @@ struct ModelOutput {
 
 class EncoderDecoder {
  public:
-  /// Allocates the parameters; call parameters().initialize(seed) or load them.
-  EncoderDecoder(const ModelConfig& config, Precision precision, at::Device device = at::kCPU);
+  /// Allocates the parameters; call parameters().initialize(seed) or load them. With a `mesh`,
+  /// which must outlive the model, this rank's part of them: forward and backward passes are then
+  /// collective over the ranks along `expert` and `model`. Throws Error(kUsage) if the model cannot
+  /// be shared out so.
+  EncoderDecoder(const ModelConfig& config, Precision precision, at::Device device = at::kCPU,
+                 const Mesh* mesh = nullptr);
   ~EncoderDecoder();
   EncoderDecoder(const EncoderDecoder&) = delete;
   EncoderDecoder& operator=(const EncoderDecoder&) = delete;

@@ -70,6 +70,17 @@ void dequantize_into(const StoredTensor& stored, const StoredTensor& scales,
   }
 }
 
+/// The part of a tensor that `slice` says, of one whose elements another function reads.
+template <class Read>
+void read_slice(const TensorSlice& slice, const at::Tensor& target, const Read& read) {
+  if (slice.is_whole()) return read(target);
+  const at::Tensor whole = at::empty({slice.whole_numel()}, target.options());
+  read(whole);
+  slice.for_each_run([&](const TensorSlice::Run& run) {
+    target.narrow(0, run.own, run.count).copy_(whole.narrow(0, run.whole, run.count));
+  });
+}
+
 void refuse_not_finite(const Faults& names, const std::string& directory) {
   const std::string list = names.list("");
   if (list.empty()) return;
@@ -86,9 +97,12 @@ void load_from(const TensorFiles& files, Quantization quantization, EncoderDecod
   for (const Assignment& assignment : assign(files, model, quantization)) {
     const at::Tensor target = flat_part(*assignment.parameter, assignment.part);
     if (assignment.scales) {
-      dequantize_into(*assignment.stored, *assignment.scales, target);
+      read_slice(assignment.part.slice, target, [&](const at::Tensor& whole) {
+        dequantize_into(*assignment.stored, *assignment.scales, whole);
+      });
     } else {
-      read_into(*assignment.stored, target);
+      read_slice(assignment.part.slice, target,
+                 [&](const at::Tensor& whole) { read_into(*assignment.stored, whole); });
     }
     if (!all_finite(target)) not_finite.add(assignment.stored->spec().name);
   }
@@ -210,7 +224,9 @@ std::vector<WeightView> weight_views(const EncoderDecoder& model) {
     TORCH_CHECK(values.is_cpu() && values.scalar_type() == at::kFloat && values.is_contiguous(),
                 output.part.name, ": master weights are contiguous float32 on the CPU");
     views.push_back({{output.part.name, DType::kF32, output.part.shape},
-                     {static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()}});
+                     {static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()},
+                     output.part.slice,
+                     output.parameter->is_stack()});
   }
   return views;
 }

@@ -64,12 +64,14 @@ struct SaveOptions {
 
 /// A weight under its stored name, and where its float32 numbers lie in the master weights.
 struct WeightView {
-  TensorSpec spec;
+  TensorSpec spec;  // of the whole tensor
   std::span<const std::byte> bytes;
+  TensorSlice slice;       // what of it they are
+  bool of_expert = false;  // the ranks along `expert` have others
 };
 
-/// All weights of a model on the CPU with float32 masters, in the order in which save_model()
-/// writes them. Valid as long as the model; what it is trained to shows through.
+/// All weights of this rank of a model on the CPU with float32 masters, in the order in which
+/// save_model() writes them. Valid as long as the model; what it is trained to shows through.
 std::vector<WeightView> weight_views(const EncoderDecoder& model);
 
 /// The part of save_model() that is no weights: config.json, generation_config.json and the

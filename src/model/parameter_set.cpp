@@ -32,27 +32,30 @@ void fill(Parameter& parameter, uint64_t seed) {
   const at::Tensor drawn = value.scalar_type() == at::kDouble ? value : value.to(at::kFloat);
   AT_DISPATCH_FLOATING_TYPES(drawn.scalar_type(), "initialize", [&] {
     scalar_t* out = drawn.mutable_data_ptr<scalar_t>();
-    at::parallel_for(0, drawn.numel(), 1 << 14, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const auto index = static_cast<uint64_t>(i);
-        const double x = rule.kind == InitRule::Kind::kNormal ? stream.normal(index)
-                                                              : stream.truncated_normal(index);
-        out[i] = static_cast<scalar_t>(rule.value * x);
-      }
+    parameter.slice().for_each_run([&](const TensorSlice::Run& run) {
+      at::parallel_for(0, run.count, 1 << 14, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const auto index = static_cast<uint64_t>(run.whole + i);
+          const double x = rule.kind == InitRule::Kind::kNormal ? stream.normal(index)
+                                                                : stream.truncated_normal(index);
+          out[run.own + i] = static_cast<scalar_t>(rule.value * x);
+        }
+      });
     });
   });
 }
 
 }  // namespace
 
-ParameterSet::ParameterSet(at::Device device, Precision precision)
-    : device_(device), precision_(precision) {}
+ParameterSet::ParameterSet(at::Device device, Precision precision, const Mesh* mesh)
+    : device_(device), precision_(precision), mesh_(mesh ? mesh : &one_rank_) {}
 
-Parameter& ParameterSet::create(const std::string& name, at::IntArrayRef shape, InitRule init,
-                                int64_t num_matrices) {
+Parameter& ParameterSet::create(const std::string& name, const TensorSlice& slice, InitRule init,
+                                bool stack) {
   const at::ScalarType master = precision_ == Precision::kFloat64 ? at::kDouble : at::kFloat;
+  const std::vector<int64_t> shape = slice.shape();
   parameters_.emplace_back(name, at::empty(shape, at::TensorOptions(master).device(device_)), init,
-                           num_matrices);
+                           stack ? shape.front() : 0, slice);
   parameters_.back().set_compute_type(compute_type(precision_));
   return parameters_.back();
 }
@@ -77,6 +80,10 @@ int64_t ParameterSet::numel() const {
 
 void ParameterSet::refresh_compute() {
   for (Parameter& parameter : parameters_) parameter.refresh_compute();
+}
+
+void ParameterSet::set_gradient_listener(GradientListener* listener) {
+  for (Parameter& parameter : parameters_) parameter.set_gradient_listener(listener);
 }
 
 void ParameterSet::clear_gradients() {

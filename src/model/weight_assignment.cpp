@@ -43,6 +43,9 @@ class Assigner {
     const std::vector<std::string> aliases = weight_aliases(parameter.name(), config_);
     const bool quantized = quantization_ == Quantization::kInt8 && is_quantizable(parameter);
     for (const std::string& alias : aliases) use(alias, quantized);
+    for (const std::string& name : weights_elsewhere(parameter, config_.gated())) {
+      use(name, quantized);
+    }
     for (WeightPart& part : weight_parts(parameter, config_.gated(), t5_names_)) {
       use(part.name, quantized);
       const StoredTensor* stored = files_.find(part.name);

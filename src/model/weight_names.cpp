@@ -1,8 +1,5 @@
 #include "model/weight_names.h"
 
-#include <functional>
-#include <numeric>
-
 #include "base/format.h"
 
 namespace switchyard {
@@ -10,10 +7,6 @@ namespace {
 
 constexpr std::string_view kExperts = ".experts.";
 constexpr std::string_view kFeedForward = ".mlp.";
-
-int64_t product(const std::vector<int64_t>& shape) {
-  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
-}
 
 std::string replaced(const std::string& name, std::string_view from, const std::string& to) {
   std::string text = name;
@@ -34,37 +27,57 @@ const Halves* halves_of(const std::string& name, bool gated) {
   return name.ends_with(kAttentionExpert.whole) ? &kAttentionExpert : nullptr;
 }
 
-void add_matrix(std::vector<WeightPart>& parts, const std::string& name, std::vector<int64_t> shape,
-                bool gated, int64_t begin) {
+void add_part(std::vector<WeightPart>& parts, const std::string& name, const TensorSlice& slice) {
+  const int64_t begin = parts.empty() ? 0 : parts.back().begin + parts.back().numel;
+  parts.push_back({name, slice.whole_shape(), slice, begin, slice.numel()});
+}
+
+/// `slice`: of the matrix.
+void add_matrix(std::vector<WeightPart>& parts, const std::string& name, const TensorSlice& slice,
+                bool gated) {
   const Halves* halves = halves_of(name, gated);
-  if (!halves) {
-    parts.push_back({name, shape, begin, product(shape)});
-    return;
-  }
-  shape[0] /= 2;
-  const int64_t half = product(shape);
-  parts.push_back({replaced(name, halves->whole, halves->upper), shape, begin, half});
-  parts.push_back({replaced(name, halves->whole, halves->lower), shape, begin + half, half});
+  if (!halves) return add_part(parts, name, slice);
+  const TensorSlice half = slice.half(0);
+  add_part(parts, replaced(name, halves->whole, halves->upper), half);
+  add_part(parts, replaced(name, halves->whole, halves->lower), half);
+}
+
+bool is_stack_name(const std::string& name) { return name.find(kExperts) != std::string::npos; }
+
+std::string name_of_expert(const std::string& stack, int64_t expert) {
+  return replaced(stack, kExperts, format("{}expert_{}.", kExperts, expert));
 }
 
 }  // namespace
 
 std::vector<WeightPart> weight_parts(const Parameter& parameter, bool gated, bool t5_names) {
-  const std::vector<int64_t> shape = parameter.value().sizes().vec();
+  const TensorSlice& slice = parameter.slice();
   const std::string& name = parameter.name();
   std::vector<WeightPart> parts;
-  if (name.find(kExperts) != std::string::npos) {
-    const std::vector<int64_t> matrix(shape.begin() + 1, shape.end());
-    for (int64_t e = 0; e < shape[0]; ++e) {
-      add_matrix(parts, replaced(name, kExperts, format("{}expert_{}.", kExperts, e)), matrix,
-                 gated, e * product(matrix));
+  if (is_stack_name(name)) {
+    for (int64_t e = 0; e < slice.shape().front(); ++e) {
+      add_matrix(parts, name_of_expert(name, slice.begin(0) + e), slice.without(0), gated);
     }
   } else if (t5_names && name.find(kFeedForward) != std::string::npos) {
-    add_matrix(parts, replaced(name, kFeedForward, ".DenseReluDense."), shape, gated, 0);
+    add_matrix(parts, replaced(name, kFeedForward, ".DenseReluDense."), slice, gated);
   } else {
-    add_matrix(parts, name, shape, gated, 0);
+    add_matrix(parts, name, slice, gated);
   }
   return parts;
+}
+
+std::vector<std::string> weights_elsewhere(const Parameter& parameter, bool gated) {
+  const TensorSlice& slice = parameter.slice();
+  std::vector<WeightPart> parts;
+  if (!is_stack_name(parameter.name())) return {};
+  const int64_t begin = slice.begin(0), end = begin + slice.shape().front();
+  for (int64_t e = 0; e < slice.whole_shape().front(); ++e) {
+    if (e >= begin && e < end) continue;
+    add_matrix(parts, name_of_expert(parameter.name(), e), slice.without(0), gated);
+  }
+  std::vector<std::string> names;
+  for (WeightPart& part : parts) names.push_back(std::move(part.name));
+  return names;
 }
 
 std::vector<std::string> weight_aliases(const std::string& name, const ModelConfig& config) {

@@ -12,12 +12,13 @@
 
 namespace switchyard {
 
-/// A contiguous part of a parameter that is one tensor there. The parts of a parameter follow each
-/// other and make up the whole.
+/// A contiguous part of a parameter that is one tensor there, or a slice of one. The parts of a
+/// parameter follow each other and make up all that this rank has of it.
 struct WeightPart {
   std::string name;
-  std::vector<int64_t> shape;
-  int64_t begin = 0;  // first element within the parameter
+  std::vector<int64_t> shape;  // of the whole tensor
+  TensorSlice slice;           // of it
+  int64_t begin = 0;           // first element within what the parameter holds
   int64_t numel = 0;
 };
 
@@ -25,7 +26,11 @@ struct WeightPart {
 ///   ...mlp.experts.wi.weight [E, F, D] -> ...mlp.experts.expert_0.wi.weight [F, D], ...
 ///   ...SelfAttention.experts.qkv.weight [E, 2I, F or D] ->
 ///       ...SelfAttention.experts.expert_0.q.weight [I, F or D], ...expert_0.kv.weight, ...
+/// Of a stack, the matrices that are here.
 std::vector<WeightPart> weight_parts(const Parameter& parameter, bool gated, bool t5_names);
+
+/// Names of the tensors of a stack's matrices that other ranks hold.
+std::vector<std::string> weights_elsewhere(const Parameter& parameter, bool gated);
 
 /// Names under which Hugging Face may store the same weights: of the embedding its copies in both
 /// stacks and, when tied, the output layer. Not `name` itself.

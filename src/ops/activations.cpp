@@ -23,29 +23,34 @@ using torch::autograd::variable_list;
 class StreamDropout : public torch::autograd::Function<StreamDropout> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, double rate,
-                            std::string stream_bytes, int64_t first_row) {
+                            std::string stream_bytes, int64_t first_row, int64_t first_column,
+                            int64_t all_columns) {
     context->saved_data["rate"] = rate;
     context->saved_data["first_row"] = first_row;
+    context->saved_data["first_column"] = first_column;
+    context->saved_data["all_columns"] = all_columns;
     context->saved_data["stream"] = stream_bytes;
-    return x * mask_for(x, rate, stream_bytes, first_row);
+    return x * mask_for(x, rate, stream_bytes, first_row, {first_column, all_columns});
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const at::Tensor& gradient = gradients[0];
     const double rate = context->saved_data["rate"].toDouble();
-    const at::Tensor mask = mask_for(gradient, rate, context->saved_data["stream"].toStringRef(),
-                                     context->saved_data["first_row"].toInt());
-    return {gradient * mask, at::Tensor(), at::Tensor(), at::Tensor()};
+    const at::Tensor mask = mask_for(
+        gradient, rate, context->saved_data["stream"].toStringRef(),
+        context->saved_data["first_row"].toInt(),
+        {context->saved_data["first_column"].toInt(), context->saved_data["all_columns"].toInt()});
+    return {gradient * mask, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 
  private:
   static at::Tensor mask_for(const at::Tensor& x, double rate, const std::string& bytes,
-                             int64_t first_row) {
+                             int64_t first_row, DropoutColumns columns) {
     RandomStream stream(0, 0);
     static_assert(std::is_trivially_copyable_v<RandomStream>);
     std::memcpy(&stream, bytes.data(), sizeof stream);
     const at::Tensor flat = x.reshape({-1, x.size(-1)});
     const at::Tensor keys = at::arange(first_row, first_row + flat.size(0), at::kLong);
-    return dropout_mask(flat, keys, rate, stream).view(x.sizes());
+    return dropout_mask(flat, keys, rate, stream, columns).view(x.sizes());
   }
 };
 
@@ -100,19 +105,22 @@ std::string to_bytes(const RandomStream& stream) {
 }  // namespace
 
 at::Tensor dropout_mask(const at::Tensor& like, const at::Tensor& keys, double rate,
-                        const RandomStream& stream) {
+                        const RandomStream& stream, DropoutColumns columns) {
   const int64_t width = like.size(1);
+  TORCH_CHECK(columns.whole == 0 || (columns.begin % 4 == 0 && columns.whole % 4 == 0),
+              "columns of a row begin and end at a multiple of 4");
   const at::Tensor mask = at::empty(like.sizes(), at::kFloat);
   const auto threshold = static_cast<uint32_t>(rate * 4294967296.0);
   const auto kept = static_cast<float>(1.0 / (1.0 - rate));
   const int64_t* key = keys.const_data_ptr<int64_t>();
   float* out = mask.mutable_data_ptr<float>();
-  const uint64_t draws = static_cast<uint64_t>(width + 3) / 4;
+  const uint64_t draws = static_cast<uint64_t>((columns.whole > 0 ? columns.whole : width) + 3) / 4;
+  const auto first = static_cast<uint64_t>(columns.begin / 4);
   at::parallel_for(0, like.size(0), 64, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       for (int64_t i = 0; i < width; i += 4) {
-        const Philox4 words =
-            stream.draw(static_cast<uint64_t>(key[r]) * draws + static_cast<uint64_t>(i / 4));
+        const Philox4 words = stream.draw(static_cast<uint64_t>(key[r]) * draws + first +
+                                          static_cast<uint64_t>(i / 4));
         for (int64_t j = i; j < std::min(i + 4, width); ++j) {
           out[r * width + j] = words[static_cast<size_t>(j - i)] < threshold ? 0.0f : kept;
         }
@@ -127,10 +135,10 @@ at::Tensor expert_dropout(const at::Tensor& hidden, const at::Tensor& choices, d
   return hidden * dropout_mask(hidden.detach(), choices, rate, stream);
 }
 
-at::Tensor dropout(const at::Tensor& x, double rate, const RandomStream& stream,
-                   int64_t first_row) {
+at::Tensor dropout(const at::Tensor& x, double rate, const RandomStream& stream, int64_t first_row,
+                   DropoutColumns columns) {
   if (rate <= 0) return x;
-  return StreamDropout::apply(x, rate, to_bytes(stream), first_row);
+  return StreamDropout::apply(x, rate, to_bytes(stream), first_row, columns.begin, columns.whole);
 }
 
 at::Tensor relu(const at::Tensor& x) { return has_kernel(x) ? Relu::apply(x) : at::relu(x); }

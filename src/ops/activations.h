@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "base/random.h"
+#include "ops/ops.h"
 
 namespace switchyard::ops {
 
@@ -11,7 +12,7 @@ namespace switchyard::ops {
 /// uses the draws of `keys[r]` ([R] int64), so that a token's mask does not depend on where it was
 /// put.
 at::Tensor dropout_mask(const at::Tensor& like, const at::Tensor& keys, double rate,
-                        const RandomStream& stream);
+                        const RandomStream& stream, DropoutColumns columns = {});
 
 /// Dropout inside an expert, differentiable: row r is keyed by its (token, choice) pair.
 at::Tensor expert_dropout(const at::Tensor& hidden, const at::Tensor& choices, double rate,

@@ -37,11 +37,18 @@ NormOfResidual rms_norm_of_residual(const at::Tensor& x, Parameter& scale, doubl
 /// Throws (TORCH_CHECK) on ids outside [0, V).
 at::Tensor embedding(const at::Tensor& ids, Parameter& table);
 
+/// The columns of a row that a rank holds: their draws are those of the whole row. Both are
+/// multiples of 4.
+struct DropoutColumns {
+  int64_t begin = 0, whole = 0;  // whole 0: all columns are here
+};
+
 /// Zeroes each element with probability `rate` and scales the rest by 1 / (1 - rate). The mask is
 /// drawn again in backward from `stream`: row r of x [..., W] uses the draws of row first_row + r,
 /// so a batch gets the same mask however it is split. rate 0: x itself.
+/// `columns`: where x is some columns of wider rows.
 at::Tensor dropout(const at::Tensor& x, double rate, const RandomStream& stream,
-                   int64_t first_row = 0);
+                   int64_t first_row = 0, DropoutColumns columns = {});
 
 /// Multiplies each element by a factor uniform in [1 - amount, 1 + amount), drawn again in
 /// backward. Row r of x [R, W] uses the draws of row first_row + r.
@@ -75,7 +82,8 @@ struct ExpertOptions {
   bool gated = false;
   double dropout = 0.0;
   RandomStream dropout_stream{0, kRandomDropout};
-  int64_t first_token = 0;  // index of token 0 in the global batch: keys its dropout
+  int64_t first_token = 0;      // index of token 0 in the global batch: keys its dropout
+  DropoutColumns columns = {};  // of the inner width
 };
 at::Tensor expert_feed_forward(const at::Tensor& x, const RoutingPlan& plan, Parameter& wi,
                                Parameter& wo, const ExpertOptions& options);

@@ -8,8 +8,13 @@
 
 namespace switchyard {
 
-Parameter::Parameter(std::string name, at::Tensor value, InitRule init, int64_t num_matrices)
-    : name_(std::move(name)), init_(init), num_matrices_(num_matrices), value_(std::move(value)) {
+Parameter::Parameter(std::string name, at::Tensor value, InitRule init, int64_t num_matrices,
+                     std::optional<TensorSlice> slice)
+    : name_(std::move(name)),
+      init_(init),
+      num_matrices_(num_matrices),
+      slice_(slice ? *slice : TensorSlice(value.sizes().vec())),
+      value_(std::move(value)) {
   TORCH_CHECK(value_.scalar_type() == at::kFloat || value_.scalar_type() == at::kDouble, name_,
               ": master weights are float32 or float64");
   value_.set_requires_grad(true);
@@ -35,6 +40,7 @@ void Parameter::add_gradient(const at::Tensor& gradient) {
 }
 
 std::pair<at::Tensor, bool> Parameter::gradient_for_writing() {
+  if (listener_) listener_->writing(*this);
   if (!gradient_.defined()) gradient_ = at::empty_like(value_.detach());
   gradient_squares_.reset();
   return {gradient_, std::exchange(has_gradient_, true)};

@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "base/tensor_slice.h"
+
 namespace switchyard {
 
 /// How a parameter starts (paper section 2.4).
@@ -16,19 +18,35 @@ struct InitRule {
   double value = 1.0;  // the constant, or the standard deviation before truncation
 };
 
+class Parameter;
+
+/// Is told when gradients are about to be written.
+class GradientListener {
+ public:
+  virtual ~GradientListener() = default;
+  /// By gradient_for_writing(), before this write; all earlier ones are done then.
+  virtual void writing(Parameter& parameter) = 0;
+};
+
 /// Gradients do not go through autograd's .grad: the backward of an op calls add_gradient(), which
 /// writes into one float32 buffer kept over steps. The optimizer reads `gradient`, then calls
 /// clear_gradient(). Not thread-safe: one backward pass at a time.
 class Parameter {
  public:
-  /// `num_matrices` > 1: leading axis of independent matrices (experts), each factored and clipped
+  /// `num_matrices` > 0: leading axis of independent matrices (experts), each factored and clipped
   /// by itself in the optimizer. `value` must be float32 or float64 (tests), or on the meta device.
-  Parameter(std::string name, at::Tensor value, InitRule init, int64_t num_matrices = 1);
+  /// `slice`: which part of a whole parameter it is; by default all of it.
+  Parameter(std::string name, at::Tensor value, InitRule init, int64_t num_matrices = 0,
+            std::optional<TensorSlice> slice = std::nullopt);
 
   const std::string& name() const { return name_; }
   const InitRule& init() const { return init_; }
-  int64_t num_matrices() const { return num_matrices_; }
+  /// Whether its first axis is one of independent matrices.
+  bool is_stack() const { return num_matrices_ > 0; }
+  int64_t num_matrices() const { return num_matrices_ > 0 ? num_matrices_ : 1; }
   int64_t numel() const { return value_.numel(); }
+  /// What this rank has of the parameter; the other ranks of a mesh may hold the rest.
+  const TensorSlice& slice() const { return slice_; }
   /// Master weights: a leaf with requires_grad, so that ops become part of the graph.
   const at::Tensor& value() const { return value_; }
   /// What forward and input-gradient products read: `value` itself, or its bfloat16 copy.
@@ -46,6 +64,8 @@ class Parameter {
   /// Undefined until the first gradient, after clear_gradient(), and of a frozen parameter.
   at::Tensor gradient() const { return has_gradient_ && !frozen_ ? gradient_ : at::Tensor(); }
   void clear_gradient() { has_gradient_ = false; }
+  /// Null: nobody.
+  void set_gradient_listener(GradientListener* listener) { listener_ = listener; }
   /// A frozen parameter has no gradient: no optimizer moves it, and its products are not computed
   /// where they are costly. Gradients flow on to what lies before it.
   void freeze() { frozen_ = true; }
@@ -60,9 +80,11 @@ class Parameter {
   std::string name_;
   InitRule init_;
   int64_t num_matrices_;
+  TensorSlice slice_;
   at::Tensor value_, compute_, gradient_;
   bool has_gradient_ = false;
   bool frozen_ = false;
+  GradientListener* listener_ = nullptr;
   std::optional<double> gradient_squares_;
 };
 

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "checkpoint/file_manifest.h"
 #include "model/model_directory.h"
+#include "train/optimizer_state_file.h"
 
 namespace switchyard {
 namespace {
@@ -18,8 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr const char* kStateFolder = "/training_state";
-constexpr const char* kOptimizerStem = "optimizer";
 constexpr const char* kStateFile = "/training_state/state.json";
 constexpr const char* kHint = "use another checkpoint, or copy this one again";
 
@@ -80,28 +79,6 @@ TrainPosition position_of(const json& object, const std::string& directory) {
   }
 }
 
-void load_optimizer(const std::string& directory, Optimizer& optimizer) {
-  const TensorFiles files(directory + kStateFolder, kOptimizerStem);
-  const auto fail = [&](const std::string& what) {
-    return damaged_error(what, files.directory(),
-                         "go on with the optimizer that the run was started with");
-  };
-  const std::vector<OptimizerTensor> state = optimizer.state();
-  for (const OptimizerTensor& entry : state) {
-    const StoredTensor* stored = files.find(entry.name);
-    if (!stored || stored->spec().dtype != DType::kF32 ||
-        stored->spec().shape != entry.tensor.sizes().vec()) {
-      throw fail(format("no {} {} in the optimizer's state", entry.name,
-                        shape_text(entry.tensor.sizes().vec())));
-    }
-    std::memcpy(entry.tensor.mutable_data_ptr(), stored->data().data(), entry.tensor.nbytes());
-  }
-  if (files.tensors().size() != state.size()) {
-    throw fail(
-        format("{} tensors instead of the optimizer's {}", files.tensors().size(), state.size()));
-  }
-}
-
 /// Writes some of the snapshot's tensors, number `first` and those after it. Returns their files'
 /// lines of the manifest. `folder`: "" or a path below `directory` that begins with "/".
 std::vector<ManifestEntry> write_tensors(const std::string& directory, const std::string& folder,
@@ -113,7 +90,7 @@ std::vector<ManifestEntry> write_tensors(const std::string& directory, const std
                                                             file.write(snapshot.take(first + i));
                                                             snapshot.release(first + i);
                                                           });
-  for (ManifestEntry& entry : entries) entry.path = (folder + "/" + entry.path).substr(1);
+  put_in_folder(entries, folder);
   return entries;
 }
 
@@ -127,14 +104,30 @@ void fill(const std::string& directory, const CheckpointContents& contents,
       write_tensors(directory, kStateFolder, contents.optimizer,
                     {kOptimizerStem, options.shard_bytes}, snapshot, contents.weights.size());
   std::move(of_optimizer.begin(), of_optimizer.end(), std::back_inserter(entries));
-  SaveOptions model_options;
-  model_options.tokenizer = options.tokenizer;
-  save_model_description(directory, contents.config, model_options);
-  write_file(directory + kStateFile, contents.state);
-  write_file_manifest(directory, std::move(entries));
+  finish_checkpoint(directory, contents.config, contents.state, options, std::move(entries));
 }
 
 }  // namespace
+
+void put_in_folder(std::vector<ManifestEntry>& entries, const std::string& folder) {
+  for (ManifestEntry& entry : entries) entry.path = (folder + "/" + entry.path).substr(1);
+}
+
+void finish_checkpoint(const std::string& directory, const ModelConfig& config,
+                       const std::string& state, const CheckpointOptions& options,
+                       std::vector<ManifestEntry> entries) {
+  SaveOptions model_options;
+  model_options.tokenizer = options.tokenizer;
+  save_model_description(directory, config, model_options);
+  write_file(directory + kStateFile, state);
+  write_file_manifest(directory, std::move(entries));
+}
+
+std::string state_text(Optimizer& optimizer, const TrainPosition& position) {
+  json state = to_json(position);
+  state["optimizer_steps"] = optimizer.steps_done();
+  return state.dump(2) + "\n";
+}
 
 uint64_t CheckpointContents::total_bytes() const {
   uint64_t total = 0;
@@ -157,9 +150,7 @@ CheckpointContents checkpoint_contents(const EncoderDecoder& model, Optimizer& o
     contents.bytes.push_back(
         {static_cast<const std::byte*>(entry.tensor.const_data_ptr()), entry.tensor.nbytes()});
   }
-  json state = to_json(position);
-  state["optimizer_steps"] = optimizer.steps_done();
-  contents.state = state.dump(2) + "\n";
+  contents.state = state_text(optimizer, position);
   return contents;
 }
 
@@ -188,7 +179,7 @@ TrainPosition load_checkpoint(const std::string& directory, EncoderDecoder& mode
                               Optimizer& optimizer, bool verified) {
   if (!verified) verify_files(directory);
   load_weights(directory, model);
-  load_optimizer(directory, optimizer);
+  read_optimizer_state(TensorFiles(directory + kStateFolder, kOptimizerStem), optimizer);
   const json state = read_state(directory);
   const TrainPosition position = position_of(state, directory);
   const json steps = state.value("optimizer_steps", json());

@@ -56,6 +56,21 @@ struct CheckpointContents {
 CheckpointContents checkpoint_contents(const EncoderDecoder& model, Optimizer& optimizer,
                                        const TrainPosition& position);
 
+constexpr const char* kStateFolder = "/training_state";  // below a checkpoint
+
+/// The text of state.json.
+std::string state_text(Optimizer& optimizer, const TrainPosition& position);
+
+/// Lines of a manifest of files in `folder`, "" or a path that begins with "/", instead of its
+/// parent.
+void put_in_folder(std::vector<ManifestEntry>& entries, const std::string& folder);
+
+/// What is written once all tensors are there: config.json and the tokenizer, state.json, and last
+/// the list of all files, `entries` those of the tensors.
+void finish_checkpoint(const std::string& directory, const ModelConfig& config,
+                       const std::string& state, const CheckpointOptions& options,
+                       std::vector<ManifestEntry> entries);
+
 /// Writes `directory` under a temporary name, the list of its files with checksums last, syncs
 /// everything and renames it: at any moment it is complete or not there. The tensors come from
 /// `snapshot`, made of contents.bytes. Throws Error if it cannot be written; what was written by

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "infer/engine/expert_choice.h"
 #include "infer/engine/weights.h"
+#include "model/parallel/whole_model.h"
 #include "train/checkpoint.h"
 
 namespace switchyard {
@@ -114,9 +115,12 @@ RunEvaluation Evaluator::evaluate(EncoderDecoder& model, bool decode,
     result.choices = {};
     evaluation.by_source.emplace_back(held_out.name, std::move(result));
   }
+  decode = decode && !data_.tasks.empty();
+  const std::unique_ptr<EncoderDecoder> whole =
+      decode && is_shared_out(mesh_) ? whole_model(model) : nullptr;
   if (!mesh_.is_first()) return evaluation;
-  if (decode && !data_.tasks.empty()) {
-    InferenceModel engine(weights_of(model));
+  if (decode) {
+    InferenceModel engine(weights_of(whole ? *whole : model));
     for (const DecodedTask& task : data_.tasks) {
       const auto progress = [&](uint64_t done) {
         show(format("answering {}  {} of {}", task.name, done, task.validation.ids.size()));

@@ -1,5 +1,6 @@
 #include "train/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -7,22 +8,39 @@
 #include "kernels/optimizer_update.h"
 #include "ops/kernel_pointers.h"
 #include "train/optimizer_reference.h"
+#include "train/rank_sums.h"
+#include "train/sharded_adafactor.h"
 
 namespace switchyard {
 namespace {
 
 // One of the independent matrices of a parameter (an expert), or the whole of it.
 at::Tensor matrix_of(const at::Tensor& tensor, const Parameter& parameter, int64_t index) {
-  return parameter.num_matrices() > 1 ? tensor.select(0, index) : tensor;
+  return parameter.is_stack() ? tensor.select(0, index) : tensor;
 }
 
 int64_t matrix_dims(const Parameter& parameter) {
-  return parameter.value().dim() - (parameter.num_matrices() > 1 ? 1 : 0);
+  return parameter.value().dim() - (parameter.is_stack() ? 1 : 0);
 }
 
 // Only matrices decay.
 double decay_of(const OptimizerConfig& config, const Parameter& parameter) {
   return matrix_dims(parameter) > 1 ? config.weight_decay : 0.0;
+}
+
+// Whether ranks along `model` have parts of its matrices.
+bool is_cut(const Parameter& parameter) {
+  const TensorSlice& slice = parameter.slice();
+  const size_t dims = slice.shape().size();
+  return dims >= 2 && (slice.parts(dims - 1) > 1 || slice.parts(dims - 2) > 1);
+}
+
+// The slices of what is kept by row and by column.
+TensorSlice slice_of_rows(const Parameter& parameter) {
+  return parameter.slice().without(static_cast<size_t>(parameter.value().dim()) - 1);
+}
+TensorSlice slice_of_columns(const Parameter& parameter) {
+  return parameter.slice().without(static_cast<size_t>(parameter.value().dim()) - 2);
 }
 
 // The kernels take float32 masters on the CPU; float64 ones (tests) take the plain way.
@@ -42,9 +60,10 @@ double squares_of_change(const Parameter& parameter, const at::Tensor& before) {
 
 class AdamW : public Optimizer {
  public:
-  AdamW(const OptimizerConfig& config, ParameterSet& parameters) : config_(config) {
+  AdamW(const OptimizerConfig& config, ParameterSet& parameters, bool shared)
+      : Optimizer(parameters, shared), config_(config) {
     for (Parameter& parameter : parameters.all()) {
-      if (parameter.frozen()) {
+      if (parameter.frozen() || !updates(slots_.size())) {
         slots_.push_back({&parameter, {}, {}, 0});
         continue;
       }
@@ -59,18 +78,22 @@ class AdamW : public Optimizer {
     change_squares_.assign(slots_.size(), 0.0);
     for (size_t i = 0; i < slots_.size(); ++i) {
       const Slot& slot = slots_[i];
-      if (!slot.parameter->gradient().defined()) continue;
+      if (!slot.parameter->gradient().defined() || !updates(i)) continue;
       (has_kernel(*slot.parameter) ? fused : plain)(config_, slot, steps_done_, learning_rate,
                                                     gradient_scale, change_squares_[i]);
     }
   }
 
-  std::vector<OptimizerTensor> state() override {
+  std::vector<OptimizerTensor> layout() override {
     std::vector<OptimizerTensor> tensors;
     for (Slot& slot : slots_) {
       if (slot.parameter->frozen()) continue;
-      tensors.push_back({slot.parameter->name() + ".first_moment", slot.first});
-      tensors.push_back({slot.parameter->name() + ".second_moment", slot.second});
+      const Parameter& parameter = *slot.parameter;
+      for (const auto& [what, tensor] :
+           {std::pair(".first_moment", slot.first), {".second_moment", slot.second}}) {
+        tensors.push_back(
+            {parameter.name() + what, tensor, parameter.slice(), parameter.is_stack()});
+      }
     }
     return tensors;
   }
@@ -120,9 +143,11 @@ class AdamW : public Optimizer {
 
 class Adafactor : public Optimizer {
  public:
-  Adafactor(const OptimizerConfig& config, ParameterSet& parameters) : config_(config) {
+  Adafactor(const OptimizerConfig& config, ParameterSet& parameters, bool shared)
+      : Optimizer(parameters, shared), config_(config), mesh_(parameters.mesh()) {
     for (Parameter& parameter : parameters.all()) {
-      slots_.push_back(parameter.frozen() ? Slot{&parameter, {}, {}, {}, 0} : make_slot(parameter));
+      const bool kept = !parameter.frozen() && updates(slots_.size());
+      slots_.push_back(kept ? make_slot(parameter) : Slot{&parameter, {}, {}, {}, 0});
       num_matrices_ += parameter.num_matrices();
     }
   }
@@ -135,7 +160,11 @@ class Adafactor : public Optimizer {
     double* matrices = matrix_squares_.data();
     for (size_t i = 0; i < slots_.size(); ++i) {
       const Slot& slot = slots_[i];
-      if (slot.parameter->gradient().defined() && has_kernel(*slot.parameter)) {
+      if (!updates(i)) {
+        // another rank does
+      } else if (slot.parameter->gradient().defined() && is_cut(*slot.parameter)) {
+        change_squares_[i] = of_part(slot, learning_rate, gradient_scale);
+      } else if (slot.parameter->gradient().defined() && has_kernel(*slot.parameter)) {
         updates_.push_back(
             kernel_update(config_, slot, steps_done_, learning_rate, gradient_scale));
         updates_.back().change_squares = matrices;
@@ -153,18 +182,21 @@ class Adafactor : public Optimizer {
     }
   }
 
-  std::vector<OptimizerTensor> state() override {
+  std::vector<OptimizerTensor> layout() override {
     std::vector<OptimizerTensor> tensors;
     for (Slot& slot : slots_) {
       if (slot.parameter->frozen()) continue;
-      const std::string& name = slot.parameter->name();
-      if (slot.columns.defined()) {
-        tensors.push_back({name + ".second_moment_rows", slot.rows});
-        tensors.push_back({name + ".second_moment_columns", slot.columns});
+      const Parameter& parameter = *slot.parameter;
+      const auto add = [&](const char* what, const at::Tensor& tensor, const TensorSlice& slice) {
+        tensors.push_back({parameter.name() + what, tensor, slice, parameter.is_stack()});
+      };
+      if (is_factored(parameter)) {
+        add(".second_moment_rows", slot.rows, slice_of_rows(parameter));
+        add(".second_moment_columns", slot.columns, slice_of_columns(parameter));
       } else {
-        tensors.push_back({name + ".second_moment", slot.rows});
+        add(".second_moment", slot.rows, parameter.slice());
       }
-      if (slot.moment.defined()) tensors.push_back({name + ".first_moment", slot.moment});
+      if (config_.momentum > 0) add(".first_moment", slot.moment, parameter.slice());
     }
     return tensors;
   }
@@ -202,6 +234,17 @@ class Adafactor : public Optimizer {
     return update;
   }
 
+  double of_part(const Slot& slot, double rate, double gradient_scale) const {
+    Parameter& parameter = *slot.parameter;
+    const at::Tensor before = parameter.value().detach().clone();
+    sharded_adafactor(config_,
+                      {parameter.value().detach(), parameter.gradient() * gradient_scale, slot.rows,
+                       slot.columns, slot.moment, &parameter.slice(), slot.decay},
+                      steps_done_, rate, mesh_.model());
+    parameter.refresh_compute();
+    return squares_of_change(parameter, before);
+  }
+
   static double plain(const OptimizerConfig& config, const Slot& slot, int64_t step, double rate,
                       double gradient_scale) {
     Parameter& parameter = *slot.parameter;
@@ -219,22 +262,25 @@ class Adafactor : public Optimizer {
     return squares_of_change(parameter, before);
   }
 
+  bool is_factored(const Parameter& parameter) const {
+    const std::vector<int64_t> whole = parameter.slice().whole_shape();
+    return matrix_dims(parameter) == 2 &&
+           std::min(whole.end()[-1], whole.end()[-2]) >= config_.min_dim_factored;
+  }
+
   Slot make_slot(Parameter& parameter) const {
     const at::Tensor value = parameter.value().detach();
-    const int64_t least = config_.min_dim_factored;
     const double decay = decay_of(config_, parameter);
     const at::Tensor moment = config_.momentum > 0 ? at::zeros_like(value) : at::Tensor();
-    if (matrix_dims(parameter) != 2 || value.size(-1) < least || value.size(-2) < least) {
+    if (!is_factored(parameter)) {
       return {&parameter, at::zeros_like(value), at::Tensor(), moment, decay};
     }
-    std::vector<int64_t> rows = value.sizes().vec(), columns = rows;
-    rows.pop_back();
-    columns.erase(columns.end() - 2);
-    return {&parameter, at::zeros(rows, value.options()), at::zeros(columns, value.options()),
-            moment, decay};
+    return {&parameter, at::zeros(slice_of_rows(parameter).shape(), value.options()),
+            at::zeros(slice_of_columns(parameter).shape(), value.options()), moment, decay};
   }
 
   OptimizerConfig config_;
+  const Mesh& mesh_;
   std::vector<Slot> slots_;
   int64_t num_matrices_ = 0;                       // of all parameters
   std::vector<kernels::AdafactorUpdate> updates_;  // of one step; kept for its memory
@@ -243,9 +289,16 @@ class Adafactor : public Optimizer {
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, ParameterSet& parameters) {
-  if (config.kind == "adamw") return std::make_unique<AdamW>(config, parameters);
-  return std::make_unique<Adafactor>(config, parameters);
+std::vector<OptimizerTensor> Optimizer::state() {
+  std::vector<OptimizerTensor> own = layout();
+  std::erase_if(own, [](const OptimizerTensor& entry) { return !entry.tensor.defined(); });
+  return own;
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, ParameterSet& parameters,
+                                          bool shared) {
+  if (config.kind == "adamw") return std::make_unique<AdamW>(config, parameters, shared);
+  return std::make_unique<Adafactor>(config, parameters, shared);
 }
 
 std::vector<double> gradient_squares(const ParameterSet& parameters) {
@@ -264,7 +317,20 @@ std::vector<double> gradient_squares(const ParameterSet& parameters) {
                             : gradient.square().sum().to(at::kDouble).item<double>());
     }
   }
+  sum_parts(parameters, squares);
   return squares;
+}
+
+void sum_parts(const ParameterSet& parameters, std::vector<double>& sums) {
+  const Mesh& mesh = parameters.mesh();
+  RankSums of_experts, of_matrices;
+  for (size_t i = 0; i < sums.size(); ++i) {
+    const Parameter& parameter = parameters.all()[i];
+    if (parameter.is_stack()) of_experts.add(sums[i]);
+    if (is_cut(parameter)) of_matrices.add(sums[i]);
+  }
+  of_experts.reduce(mesh.expert());
+  of_matrices.reduce(mesh.model());
 }
 
 double gradient_norm(const ParameterSet& parameters) {

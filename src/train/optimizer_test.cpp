@@ -41,7 +41,7 @@ class Twin {
     for (Parameter& parameter : parameters.all()) {
       const at::Tensor value = parameter.value().detach().to(at::kDouble).clone();
       for (int64_t m = 0; m < parameter.num_matrices(); ++m) {
-        const at::Tensor part = parameter.num_matrices() > 1 ? value.select(0, m) : value;
+        const at::Tensor part = parameter.is_stack() ? value.select(0, m) : value;
         const bool factored = config.kind == "adafactor" && part.dim() == 2 &&
                               part.size(0) >= 128 && part.size(1) >= 128;
         slots_.push_back({&parameter, m, part,
@@ -56,7 +56,7 @@ class Twin {
   void step(int64_t step, double rate, double scale) {
     for (Slot& slot : slots_) {
       at::Tensor gradient = slot.parameter->gradient().to(at::kDouble) * scale;
-      if (slot.parameter->num_matrices() > 1) gradient = gradient.select(0, slot.index);
+      if (slot.parameter->is_stack()) gradient = gradient.select(0, slot.index);
       const double decay = slot.value.dim() > 1 ? config_.weight_decay : 0.0;
       if (config_.kind == "adamw") {
         reference::adamw(config_, slot.value, gradient, slot.a, slot.b, step, rate, decay);
@@ -69,7 +69,7 @@ class Twin {
   void expect_near(double tolerance) {
     for (const Slot& slot : slots_) {
       at::Tensor ours = slot.parameter->value().detach().to(at::kDouble);
-      if (slot.parameter->num_matrices() > 1) ours = ours.select(0, slot.index);
+      if (slot.parameter->is_stack()) ours = ours.select(0, slot.index);
       const double error = (ours - slot.value).abs().max().item<double>();
       const double size = slot.value.abs().max().item<double>();
       EXPECT_LE(error, tolerance * std::max(size, 1e-3)) << slot.parameter->name();

@@ -18,7 +18,7 @@ void RankSums::add(std::vector<RoutingStats>& routing) {
 }
 
 void RankSums::reduce(Communicator& ranks) const {
-  if (ranks.size() == 1) return;
+  if (ranks.size() == 1 || numbers_.empty()) return;
   std::vector<double> values;
   for (const double* number : numbers_) values.push_back(*number);
   ranks.sum(values);

@@ -105,12 +105,32 @@ void check_distillation(const Recipe& recipe, const std::string& where) {
                     where, "a teacher belongs to objective.kind = \"distill\"");
 }
 
-void check_available(const Recipe& recipe, const std::string& where) {
-  for (const auto& [axis, ranks] :
-       {std::pair("mesh.expert", recipe.mesh.expert), {"mesh.model", recipe.mesh.model}}) {
-    if (ranks == 1) continue;
-    throw usage_error(format("{} = {} is not available in this version", axis, ranks), where,
-                      "set it to 1; mesh.data splits the batch");
+/// `ranks` along an axis of the mesh must share out `count` things alike.
+void check_shares(const char* axis, int64_t ranks, const std::string& things, int64_t count,
+                  const std::string& where) {
+  if (count > 0 && count % ranks == 0) return;
+  throw usage_error(format("{} = {} ranks do not divide {} = {}", axis, ranks, things, count),
+                    where, "give a divisor: each rank holds as many");
+}
+
+/// Whether the ranks of the mesh can hold equal parts of the model.
+void check_parts(const Recipe& recipe, const std::string& where) {
+  const ModelConfig& model = recipe.model;
+  const MeshConfig& mesh = recipe.mesh;
+  if (mesh.expert > 1) {
+    check_shares("mesh.expert", mesh.expert, "model.moe.num_experts", model.moe.num_experts, where);
+  }
+  if (mesh.model == 1) return;
+  check_shares("mesh.model", mesh.model, "model.num_heads", model.num_heads, where);
+  check_shares("mesh.model", mesh.model, "model.d_ff", model.d_ff, where);
+  if (model.d_ff / mesh.model % 4 != 0) {
+    throw usage_error(format("mesh.model = {} leaves each rank {} of model.d_ff = {}", mesh.model,
+                             model.d_ff / mesh.model, model.d_ff),
+                      where, "a rank's part must be a multiple of 4: use fewer ranks");
+  }
+  if (model.moe.num_experts > 0 && model.moe.attention_experts != "none") {
+    throw usage_error("mesh.model does not split experts in attention", where,
+                      "set mesh.model to 1; mesh.expert shares the experts out");
   }
 }
 
@@ -122,13 +142,6 @@ void check_mesh(const Recipe& recipe, const std::string& where) {
                              "train.batch_sequences = {}",
                              ranks, batch),
                       where, "each rank takes as many sequences: give a divisor");
-  }
-  const bool decodes = std::any_of(recipe.tasks.begin(), recipe.tasks.end(), [](const auto& task) {
-    return !task.second.validation.empty();
-  });
-  if (ranks > 1 && decodes) {
-    throw usage_error("tasks are answered by one rank while the others would wait", where,
-                      "leave the tasks' validation out, and measure with `switchyard eval --task`");
   }
   const int64_t group = routing_rules(recipe.model.moe).group_sequences;
   if (recipe.model.moe.num_experts > 0 && ranks > 1 && batch / ranks % group != 0) {
@@ -245,8 +258,19 @@ void MeshConfig::list_fields(FieldList& f) {
   f.integer("data", &data, 1, 1 << 20, "ranks that split the batch");
   f.integer("expert", &expert, 1, 1 << 20, "ranks that split the experts");
   f.integer("model", &model, 1, 1 << 20, "ranks that split each matrix");
+  f.integer("exchange_chunks", &exchange_chunks, 1, 1024,
+            "parts into which the exchange of experts' tokens is cut: one travels while another is "
+            "computed");
+  f.flag(
+      "background", &background,
+      "a thread moves messages on while the program computes: for slow networks and spare cores");
+  f.flag("share_optimizer", &share_optimizer,
+         "ranks with the same weights share out the optimizer's state and the updates");
   f.number("wait_seconds", &wait_seconds, 1, 1e6,
            "longest wait for another rank; then the run ends and names it");
+  f.number("alone_seconds", &alone_seconds, 1, 1e7,
+           "longest wait for what rank 0 does alone: reading or writing a checkpoint, answering "
+           "tasks");
 }
 
 void Recipe::list_fields(FieldList& fields) {
@@ -293,7 +317,7 @@ void Recipe::validate(const std::string& where) const {
   check_batches(*this, where);
   check_tasks(*this, where);
   check_distillation(*this, where);
-  check_available(*this, where);
+  check_parts(*this, where);
   check_mesh(*this, where);
   warn_precision(*this);
   if (optimizer.decay_steps > 0 && optimizer.decay_steps <= optimizer.warmup_steps) {

@@ -100,7 +100,11 @@ struct MeshConfig {
   int64_t data = 1;
   int64_t expert = 1;
   int64_t model = 1;
+  int64_t exchange_chunks = 1;
+  bool background = false;
+  bool share_optimizer = false;
   double wait_seconds = 300;
+  double alone_seconds = 3600;
 
   int64_t size() const { return data * expert * model; }
 

@@ -30,7 +30,11 @@ constexpr std::string_view kFreeKeys[] = {"data.validation",
                                           "mesh.data",
                                           "mesh.expert",
                                           "mesh.model",
-                                          "mesh.wait_seconds"};
+                                          "mesh.exchange_chunks",
+                                          "mesh.background",
+                                          "mesh.share_optimizer",
+                                          "mesh.wait_seconds",
+                                          "mesh.alone_seconds"};
 
 constexpr std::string_view kTrainingKeys[] = {"optimizer.learning_rate",
                                               "optimizer.schedule",

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/profile.h"
-#include "train/gradient_reduction.h"
+#include "train/gradient_reducer.h"
 #include "train/rank_sums.h"
 #include "train/schedule.h"
 #include "train/teacher.h"
@@ -76,7 +76,8 @@ double total_loss(const StepResult& result, const ObjectiveConfig& objective) {
 }
 
 StepResult compute_gradients(EncoderDecoder& model, const Batch& batch, const Recipe& recipe,
-                             int64_t step, Teacher* teacher, const Mesh& mesh) {
+                             int64_t step, GradientReducer& reducer, Teacher* teacher) {
+  const Mesh& mesh = model.parameters().mesh();
   ForwardOptions options;
   options.training = true;
   options.seed = static_cast<uint64_t>(recipe.train.seed);
@@ -100,11 +101,12 @@ StepResult compute_gradients(EncoderDecoder& model, const Batch& batch, const Re
       options.soft_targets = &soft;
     }
     const ModelOutput output = forward(model, part, options);
+    if (end == num_sequences) reducer.begin();
     backward(output.loss_sum / num_targets.front() + output.auxiliary * share);
     accumulate(result, output, share);
   }
   sum_over_ranks(result, mesh.batch());
-  reduce_gradients(mesh, model.parameters());
+  reducer.finish();
 
   result.loss = total_loss(result, recipe.objective);
   result.gradient_squares = gradient_squares(model.parameters());
@@ -117,8 +119,15 @@ void apply_update(EncoderDecoder& model, Optimizer& optimizer, const Recipe& rec
   result.learning_rate = learning_rate_at(recipe.optimizer, step, recipe.train.steps);
   optimizer.step(result.learning_rate,
                  clip_factor(result.gradient_norm, recipe.optimizer.clip_norm));
-  result.blocks =
-      block_norms(model.parameters(), result.gradient_squares, optimizer.change_squares());
+  std::vector<double> change_squares = optimizer.change_squares();
+  sum_parts(model.parameters(), change_squares);
+  result.blocks = block_norms(model.parameters(), result.gradient_squares, change_squares);
+}
+
+StepResult compute_gradients(EncoderDecoder& model, const Batch& batch, const Recipe& recipe,
+                             int64_t step, Teacher* teacher) {
+  GradientReducer reducer(model.parameters());
+  return compute_gradients(model, batch, recipe, step, reducer, teacher);
 }
 
 StepResult train_step(EncoderDecoder& model, Optimizer& optimizer, const Batch& batch,

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "comm/mesh.h"
 #include "model/encoder_decoder.h"
 #include "train/block_norms.h"
 #include "train/optimizer.h"
@@ -13,6 +12,7 @@
 
 namespace switchyard {
 
+class GradientReducer;
 class Teacher;
 
 /// What a step did. Sums are over the whole global batch.
@@ -38,12 +38,15 @@ Batch slice_batch(const Batch& batch, int64_t begin, int64_t end);
 /// plus the logit z-loss, plus the routers' losses (already times their factors).
 double total_loss(const StepResult& result, const ObjectiveConfig& objective);
 
-/// The first half of step `step` (1 = the first) on `batch`, this rank's rows of the global batch:
-/// everything but the update. `teacher`: of objective "distill". Gradients are left in the
-/// parameters until the next step. Any split into micro-batches and ranks gives the same gradient
-/// and the same result.
+/// The first half of step `step` (1 = the first) on `batch`, the rows that this rank of the model's
+/// mesh has of the global batch: everything but the update. `teacher`: of objective "distill".
+/// Gradients are left in the parameters until the next step. Any split into micro-batches and ranks
+/// gives the same gradient and the same result.
 StepResult compute_gradients(EncoderDecoder& model, const Batch& batch, const Recipe& recipe,
-                             int64_t step, Teacher* teacher = nullptr, const Mesh& mesh = Mesh());
+                             int64_t step, GradientReducer& reducer, Teacher* teacher = nullptr);
+/// The same, with a reducer that lives for this step alone.
+StepResult compute_gradients(EncoderDecoder& model, const Batch& batch, const Recipe& recipe,
+                             int64_t step, Teacher* teacher = nullptr);
 
 /// The second half: one update from the gradients, and the parts of `result` that tell of it.
 void apply_update(EncoderDecoder& model, Optimizer& optimizer, const Recipe& recipe, int64_t step,

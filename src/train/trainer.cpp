@@ -18,17 +18,20 @@
 #include "data/loader.h"
 #include "model/counts.h"
 #include "model/model_directory.h"
+#include "model/parallel/whole_model.h"
 #include "train/batches.h"
 #include "train/checkpoint_writer.h"
 #include "train/evaluator.h"
 #include "train/freezing.h"
 #include "train/gemm_rate.h"
+#include "train/gradient_reducer.h"
 #include "train/health/culprit.h"
 #include "train/health/health_monitor.h"
 #include "train/health/roll_backs.h"
 #include "train/rank_sums.h"
 #include "train/run_directory.h"
 #include "train/run_reporter.h"
+#include "train/shared_checkpoint.h"
 #include "train/specialization.h"
 #include "train/teacher.h"
 #include "train/time_limit.h"
@@ -78,12 +81,14 @@ class Trainer {
         data_(open_training_data(recipe, options.run_directory)),
         evaluator_(recipe, data_, mesh_),
         run_(open_run(options.run_directory, recipe, mesh_)),
-        model_(recipe.model, parse_precision(recipe.train.precision)),
+        model_(recipe.model, parse_precision(recipe.train.precision), at::kCPU, &mesh_),
         teacher_(open_teacher(recipe)),
         optimizer_(make_optimizer(recipe.optimizer,
-                                  freeze_parameters(recipe.train.freeze, model_.parameters()))),
-        saver_(model_, *optimizer_, checkpoint_options(recipe.train, data_, run_, mesh_),
-               recipe.train.checkpoint_copy_share),
+                                  freeze_parameters(recipe.train.freeze, model_.parameters()),
+                                  recipe.mesh.share_optimizer)),
+        reducer_(model_.parameters()),
+        checkpoint_options_(checkpoint_options(recipe.train, data_, run_, mesh_)),
+        saver_(model_, *optimizer_, checkpoint_options_, recipe.train.checkpoint_copy_share),
         health_(recipe.health) {}
 
   TrainSummary run();
@@ -100,10 +105,12 @@ class Trainer {
   void open_loader();
   void loop();
   bool step();
+  void wait_for_first() const;
   void count_tokens(const TokenBatch& own);
   void report(const Verdict& verdict, int64_t step);
   void roll_back(const Verdict& verdict);
   std::optional<TrainPosition> load_before(int64_t step);
+  std::optional<TrainPosition> load_sound_before(int64_t step);
   void log();
   void evaluate_now();
   void save();
@@ -126,6 +133,8 @@ class Trainer {
   EncoderDecoder model_;
   std::unique_ptr<Teacher> teacher_;  // of objective "distill"
   std::unique_ptr<Optimizer> optimizer_;
+  GradientReducer reducer_;
+  CheckpointOptions checkpoint_options_;
   CheckpointWriter saver_;
   std::unique_ptr<RunReporter> reporter_;
   TrainPosition position_;
@@ -154,6 +163,7 @@ bool Trainer::restore() {
 // if it found none.
 std::optional<TrainPosition> Trainer::shared(std::optional<TrainPosition> loaded) {
   int64_t step = loaded ? loaded->step : -1;
+  wait_for_first();
   mesh_.all().broadcast(&step, 1, ElementType::kInt64, 0);
   if (step < 0 || mesh_.is_first()) return loaded;
   return load_checkpoint(run_.checkpoint_path(step), model_, *optimizer_, /*verified=*/true);
@@ -174,15 +184,23 @@ std::optional<TrainPosition> Trainer::load_newest() {
 }
 
 // Loads the newest sound checkpoint from before `step` whose weights are finite; nothing if there
-// is none.
+// is none. All ranks call it.
 std::optional<TrainPosition> Trainer::load_before(int64_t step) {
+  while (true) {
+    const std::optional<TrainPosition> found =
+        shared(mesh_.is_first() ? load_sound_before(step) : std::nullopt);
+    if (!found || weights_are_finite(model_.parameters())) return found;
+    log_warning("{}: the weights are not finite", run_.checkpoint_path(found->step));
+    step = found->step;
+  }
+}
+
+std::optional<TrainPosition> Trainer::load_sound_before(int64_t step) {
   const std::vector<int64_t> steps = run_.checkpoints();
   for (auto at = steps.rbegin(); at != steps.rend(); ++at) {
     if (*at >= step) continue;
     try {
-      TrainPosition position = load_checkpoint(run_.checkpoint_path(*at), model_, *optimizer_);
-      if (weights_are_finite(model_.parameters())) return position;
-      log_warning("{}: the weights are not finite", run_.checkpoint_path(*at));
+      return load_checkpoint(run_.checkpoint_path(*at), model_, *optimizer_);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kDamaged) throw;
       log_warning("{}", error.what());
@@ -224,11 +242,12 @@ void Trainer::check_teacher() const {
 // Each rank reads recipe, data and models by itself: what differs would never be found out later.
 void Trainer::check_same_start() const {
   if (mesh_.all().size() == 1) return;
-  const std::string own = recipe_.to_toml() + data_.training->fingerprint() +
-                          (teacher_ ? teacher_->fingerprint() : "") +
-                          weights_fingerprint(model_.parameters());
-  const std::string first = mesh_.all().broadcast_text(own, 0);
-  if (mesh_.all().maximum(own == first ? 0 : 1) == 0) return;
+  const std::string own =
+      recipe_.to_toml() + data_.training->fingerprint() + (teacher_ ? teacher_->fingerprint() : "");
+  const std::string weights = weights_fingerprint(model_.parameters());  // replicas have the same
+  const bool same = own == mesh_.all().broadcast_text(own, 0) &&
+                    weights == mesh_.data().broadcast_text(weights, 0);
+  if (mesh_.all().maximum(same ? 0 : 1) == 0) return;
   throw usage_error("not all ranks have the same recipe, data and weights to begin with",
                     run_.path(),
                     "start them with one command line, on files that do not change meanwhile");
@@ -264,7 +283,7 @@ void Trainer::start() {
   log_info(
       "{} parameters, {} experts, {:.2f} GFLOP forward per sequence; {} sequences of {} + {} "
       "tokens per step; GEMM rate {:.3f} TFLOP/s on {} threads",
-      format_count(model_.parameters().numel()), recipe_.model.moe.num_experts,
+      format_count(count_parameters(recipe_.model)), recipe_.model.moe.num_experts,
       forward_flops(recipe_.model, data_.training->lengths().inputs,
                     data_.training->lengths().targets) *
           1e-9,
@@ -324,6 +343,7 @@ void Trainer::loop() {
     if (last || stop || due(position_.step, recipe_.train.checkpoint_every)) save();
   }
   saver_.finish();
+  wait_for_first();
 }
 
 // False if the run went back to a checkpoint instead.
@@ -337,7 +357,7 @@ bool Trainer::step() {
   const TokenBatch tokens = loader_->next();
   position_.window.wait_seconds += seconds_since(start);
   StepResult result = compute_gradients(model_, to_batch(tokens, rows_.begin), recipe_, step,
-                                        teacher_.get(), mesh_);
+                                        reducer_, teacher_.get());
   const Verdict verdict =
       health_.judge(step, result, model_.parameters(), step_seconds_, position_.health);
   weights_finite_ = verdict.weights_finite;
@@ -352,6 +372,7 @@ bool Trainer::step() {
   }
   const bool update = verdict.action == HealthAction::kGoOn;
   if (update) apply_update(model_, *optimizer_, recipe_, step, result);
+  if (saved_step_ == position_.step) wait_for_first();  // its update waits for the checkpoint
   step_seconds_ = seconds_since(start);
   mesh_.all().broadcast(&step_seconds_, 1, ElementType::kFloat64, 0);  // all judge by one clock
   time_limit_.add_step(step_seconds_);
@@ -371,6 +392,11 @@ bool Trainer::step() {
   report(verdict, step);
   reporter_->progress(position_, result.loss);
   return true;
+}
+
+// After what rank 0 may have done alone, which takes the others less time.
+void Trainer::wait_for_first() const {
+  mesh_.all().start_barrier(recipe_.mesh.alone_seconds).wait();
 }
 
 // Of all ranks' rows.
@@ -409,8 +435,7 @@ void Trainer::roll_back(const Verdict& verdict) {
   back.end = position_.skipped.nth(static_cast<uint64_t>(position_.step)) + 1;
   loader_.reset();
   saver_.finish();  // it reads the weights, and may be the checkpoint to take up
-  const std::optional<TrainPosition> before =
-      shared(mesh_.is_first() ? load_before(verdict.first_step()) : std::nullopt);
+  const std::optional<TrainPosition> before = load_before(verdict.first_step());
   if (!before) {
     throw runtime_failure(back.reason, where, "there is no sound checkpoint to roll back to");
   }
@@ -486,6 +511,7 @@ void Trainer::evaluate_now() {
     write_predictions(run_.path(), position_.step, data_, result);
     write_specialization(run_.path(), position_.step, result, evaluator_.tokenizer());
   }
+  wait_for_first();
   time_limit_.add_evaluation(seconds_since(start));
   reporter_->evaluation(position_, result);
 }
@@ -502,10 +528,17 @@ void Trainer::save() {
   }
   reporter_->sync();
   reporter_->show(format("step {}  saving", position_.step));
-  if (mesh_.is_first()) {
+  const Clock::time_point start = Clock::now();
+  if (is_shared_out(mesh_) || optimizer_->is_shared()) {
+    save_shared_checkpoint(run_.checkpoint_path(position_.step), model_, *optimizer_, position_,
+                           checkpoint_options_);
+    time_limit_.add_save(seconds_since(start));
+    if (mesh_.is_first()) remove_old_checkpoints();
+  } else if (mesh_.is_first()) {
     saver_.start(run_.checkpoint_path(position_.step), position_,
                  [this] { remove_old_checkpoints(); });
   }
+  wait_for_first();
   saved_step_ = position_.step;
   time_limit_.begin_save();
 }

@@ -17,6 +17,7 @@
 #include "base/files.h"
 #include "base/format.h"
 #include "checkpoint/tensor_files.h"
+#include "comm/mesh.h"
 #include "tests/integration/program.h"
 #include "tests/integration/tiny_run.h"
 
@@ -39,7 +40,9 @@ class TrainRanks : public ::testing::Test {
 
   static std::vector<std::string> command(const std::string& run,
                                           std::vector<std::string> settings) {
-    for (const char* setting : {"train.micro_batch_sequences=0", "model.moe.group_sequences=2"}) {
+    for (const char* setting :
+         {"train.micro_batch_sequences=0", "model.moe.group_sequences=2",
+          "model.moe.expert_dropout=0.2", "model.d_ff=512", "optimizer.min_dim_factored=8"}) {
       settings.insert(settings.begin(), setting);
     }
     return tiny_train_command(*shared_, run, settings, "1");
@@ -51,10 +54,12 @@ class TrainRanks : public ::testing::Test {
                   ranks);
   }
 
-  static ProgramResult train_on(int64_t ranks, const std::string& run,
+  static ProgramResult train_on(const MeshShape& mesh, const std::string& run,
                                 std::vector<std::string> settings) {
-    settings.push_back(format("mesh.data={}", ranks));
-    return run_program(command(run, settings), ranks == 1 ? "" : on_ranks(ranks));
+    settings.push_back(format("mesh.data={}", mesh.data));
+    settings.push_back(format("mesh.expert={}", mesh.expert));
+    settings.push_back(format("mesh.model={}", mesh.model));
+    return run_program(command(run, settings), mesh.size() == 1 ? "" : on_ranks(mesh.size()));
   }
 
   static std::vector<json> metrics(const std::string& run, const std::string& kind) {
@@ -74,6 +79,9 @@ class TrainRanks : public ::testing::Test {
     for (pid_t child = 0; file >> child;) children.push_back(child);
     return children;
   }
+
+  void expect_same_training(const std::vector<MeshShape>& meshes,
+                            std::vector<std::string> settings);
 
   static std::unique_ptr<TemporaryFolder> shared_;
   TemporaryFolder folder_;
@@ -97,6 +105,7 @@ void expect_same_line(const json& line, const json& expected) {
   }
 }
 
+/// Files of optimizer state name the experts that a rank had; so only weights are compared.
 double largest_difference(const std::string& a, const std::string& b, const std::string& stem) {
   const TensorFiles left(a, stem), right(b, stem);
   double largest = left.tensors().size() == right.tensors().size() ? 0 : INFINITY;
@@ -110,15 +119,17 @@ double largest_difference(const std::string& a, const std::string& b, const std:
   return largest;
 }
 
-const std::vector<std::string> kTwentySteps = {"train.steps=20"};
-
-TEST_F(TrainRanks, LossesRoutesAndWeightsAreThoseOfOneRank) {
+/// Trains 20 steps on one rank and on each mesh, and holds what they write against each other.
+void TrainRanks::expect_same_training(const std::vector<MeshShape>& meshes,
+                                      std::vector<std::string> settings) {
+  settings.emplace_back("train.steps=20");
   const std::string one = folder_ / "one";
-  const ProgramResult alone = train_on(1, one, kTwentySteps);
+  const ProgramResult alone = train_on({}, one, settings);
   ASSERT_EQ(alone.exit_code, 0) << alone.err;
-  for (const int64_t ranks : {2, 4}) {
-    const std::string many = folder_ / format("many-{}", ranks);
-    const ProgramResult result = train_on(ranks, many, kTwentySteps);
+  for (const MeshShape& mesh : meshes) {
+    SCOPED_TRACE(mesh.text());
+    const std::string many = folder_ / mesh.text();
+    const ProgramResult result = train_on(mesh, many, settings);
     ASSERT_EQ(result.exit_code, 0) << result.err;
     EXPECT_EQ(json::parse(result.out)["finished"], true) << result.out;
     for (const char* kind : {"train", "eval"}) {
@@ -132,19 +143,71 @@ TEST_F(TrainRanks, LossesRoutesAndWeightsAreThoseOfOneRank) {
   }
 }
 
-TEST_F(TrainRanks, ARunGoesOnWithMoreAndFewerRanks) {
+TEST_F(TrainRanks, DataRanksTrainAsOne) { expect_same_training({{2, 1, 1}, {4, 1, 1}}, {}); }
+
+TEST_F(TrainRanks, ExpertRanksTrainAsOne) {
+  expect_same_training({{1, 2, 1}, {1, 4, 1}, {2, 2, 1}}, {});
+}
+
+TEST_F(TrainRanks, ModelRanksTrainAsOne) {
+  expect_same_training({{1, 1, 2}, {1, 1, 4}, {2, 1, 2}, {1, 2, 2}}, {});
+}
+
+TEST_F(TrainRanks, ExchangesInChunksTrainAsOne) {
+  expect_same_training({{1, 2, 1}}, {"mesh.exchange_chunks=2", "mesh.background=true"});
+}
+
+// Two experts a token, gated feed-forwards, blocks run again in backward, another optimizer.
+TEST_F(TrainRanks, OtherModelsTrainAsOne) {
+  expect_same_training({{1, 2, 2}},
+                       {"model.moe.router=top2", "model.feed_forward=geglu", "train.recompute=true",
+                        "optimizer.kind=adamw", "optimizer.learning_rate=0.001",
+                        "model.tie_embeddings=false", "mesh.exchange_chunks=4"});
+}
+
+TEST_F(TrainRanks, ASharedOptimizerTrainsAsOne) {
+  expect_same_training({{2, 1, 1}, {2, 2, 1}, {2, 1, 2}}, {"mesh.share_optimizer=true"});
+}
+
+// Linear experts in attention, on the ranks of experts.
+TEST_F(TrainRanks, ExpertsInAttentionTrainAsOne) {
+  expect_same_training({{2, 2, 1}}, {"model.moe.attention_experts=linear"});
+}
+
+TEST_F(TrainRanks, ARunGoesOnWithAnyOtherMesh) {
   const std::string one = folder_ / "one", parts = folder_ / "parts";
-  ASSERT_EQ(train_on(1, one, {"train.steps=12"}).exit_code, 0);
+  const std::vector<MeshShape> meshes = {{2, 1, 1}, {1, 4, 1}, {1, 1, 1}, {1, 2, 2},
+                                         {4, 1, 1}, {1, 1, 2}, {2, 2, 1}};
   int64_t steps = 0;
-  for (const int64_t ranks : {2, 4, 1}) {
-    steps += 4;
-    const ProgramResult part = train_on(ranks, parts, {format("train.steps={}", steps)});
+  for (const MeshShape& mesh : meshes) {
+    SCOPED_TRACE(mesh.text());
+    steps += 3;
+    const std::string shared = steps % 2 == 0 ? "true" : "false";
+    const ProgramResult part =
+        train_on(mesh, parts, {format("train.steps={}", steps), "mesh.share_optimizer=" + shared});
     ASSERT_EQ(part.exit_code, 0) << part.err;
   }
-  EXPECT_LT(largest_difference(one + "/checkpoints/step-00000012",
-                               parts + "/checkpoints/step-00000012", kWeightsStem),
-            kTolerance);
+  ASSERT_EQ(train_on({}, one, {format("train.steps={}", steps)}).exit_code, 0);
+  const std::string checkpoint = format("/checkpoints/step-{:08}", steps);
+  EXPECT_LT(largest_difference(one + checkpoint, parts + checkpoint, kWeightsStem), kTolerance);
   EXPECT_EQ(metrics(parts, "train").size(), metrics(one, "train").size());
+}
+
+// A checkpoint of many ranks is one like any other: read on one rank, it is written as it was.
+TEST_F(TrainRanks, ACheckpointOfManyRanksIsExact) {
+  const std::string many = folder_ / "many";
+  ASSERT_EQ(train_on({1, 2, 2}, many, {"train.steps=6", "train.keep_checkpoints=0"}).exit_code, 0);
+  const std::string sound = many + "/checkpoints/step-00000006";
+  EXPECT_TRUE(fs::exists(sound + "/model-00001-of-00002.safetensors"));
+  const ProgramResult inspected = run_program({"inspect", sound});
+  EXPECT_EQ(inspected.exit_code, 0) << inspected.err;
+  const auto trained = [&](const MeshShape& mesh) {
+    const std::string copy = folder_ / ("copy of " + mesh.text());
+    fs::copy(many, copy, fs::copy_options::recursive);
+    EXPECT_EQ(train_on(mesh, copy, {"train.steps=7"}).exit_code, 0);
+    return copy + "/checkpoints/step-00000007";
+  };
+  EXPECT_LT(largest_difference(trained({1, 1, 1}), trained({1, 2, 2}), kWeightsStem), 1e-6);
 }
 
 TEST_F(TrainRanks, RefusesAMeshThatDoesNotFit) {
@@ -161,6 +224,8 @@ TEST_F(TrainRanks, RefusesAMeshThatDoesNotFit) {
   refused(3, {"mesh.data=3"}, "do not divide train.batch_sequences = 8");
   refused(4, {"mesh.data=4", "model.moe.group_sequences=4"},
           "model.moe.group_sequences = 4 does not divide the 2 sequences of each of 4 ranks");
+  refused(1, {"mesh.expert=3"}, "mesh.expert = 3 ranks do not divide model.moe.num_experts = 4");
+  refused(1, {"mesh.model=8"}, "mesh.model = 8 ranks do not divide model.num_heads = 4");
 }
 
 TEST_F(TrainRanks, ASignalToOneRankSavesAndEndsAll) {
@@ -200,8 +265,8 @@ TEST_F(TrainRanks, AKilledRankEndsAllAndTheRunGoesOn) {
     }
   }
   const std::vector<std::string> steps = {format("train.steps={}", last + 6)};
-  ASSERT_EQ(train_on(2, run, steps).exit_code, 0);
-  ASSERT_EQ(train_on(2, whole, steps).exit_code, 0);
+  ASSERT_EQ(train_on({2, 1, 1}, run, steps).exit_code, 0);
+  ASSERT_EQ(train_on({2, 1, 1}, whole, steps).exit_code, 0);
   const std::string checkpoint = format("/checkpoints/step-{:08}", last + 6);
   EXPECT_EQ(largest_difference(run + checkpoint, whole + checkpoint, kWeightsStem), 0);
 }

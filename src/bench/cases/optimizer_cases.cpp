@@ -18,7 +18,7 @@ struct Experts {
 
 std::shared_ptr<Experts> make_experts(const OptimizerConfig& config) {
   auto made = std::make_shared<Experts>();
-  Parameter& wi = made->parameters.create("wi", {kExperts, kInner, kModel}, InitRule{}, kExperts);
+  Parameter& wi = made->parameters.create("wi", {kExperts, kInner, kModel}, InitRule{}, true);
   wi.value().detach().normal_(0, 0.05);
   wi.refresh_compute();
   wi.gradient_for_writing().first.normal_(0, 1e-3);

@@ -47,7 +47,7 @@ MpiCommunicator::MpiCommunicator(std::string name, MPI_Comm group, std::vector<i
 MpiCommunicator::~MpiCommunicator() = default;  // groups live until MPI ends
 
 Pending MpiCommunicator::start(const char* operation, std::vector<MpiStage> stages,
-                               std::shared_ptr<void> keep) {
+                               std::shared_ptr<void> keep, double wait_seconds) {
   ++started_;
   const uint64_t number = shared_.watch ? shared_.watch->enter(channel_) : started_;
   const int tag = static_cast<int>(started_ % kTagSets) * kMpiRounds;
@@ -56,7 +56,9 @@ Pending MpiCommunicator::start(const char* operation, std::vector<MpiStage> stag
   if (job->done()) return {};
   MpiOperation described{format("{} {} of the {} ranks", operation, number, name_), channel_,
                          number, members_, members_[static_cast<size_t>(rank_)]};
-  return Pending(std::make_shared<MpiPending>(std::move(job), std::move(described), shared_));
+  MpiShared shared = shared_;
+  if (wait_seconds > 0) shared.wait_seconds = wait_seconds;
+  return Pending(std::make_shared<MpiPending>(std::move(job), std::move(described), shared));
 }
 
 Pending MpiCommunicator::start_all_reduce(void* data, int64_t count, ElementType type) {
@@ -172,7 +174,7 @@ Pending MpiCommunicator::start_broadcast(void* data, int64_t count, ElementType 
   return start("broadcast", {from_parent, to_children});
 }
 
-Pending MpiCommunicator::start_barrier() {
+Pending MpiCommunicator::start_barrier(double wait_seconds) {
   // After round k a rank has heard, directly or not, of the 2^(k + 1) ranks before it.
   auto token = make_scratch(2);
   std::vector<MpiStage> rounds;
@@ -183,7 +185,7 @@ Pending MpiCommunicator::start_barrier() {
     round.receives.push_back({(rank_ - distance + size()) % size(), token->data() + 1, 1});
     rounds.push_back(std::move(round));
   }
-  return start("barrier", std::move(rounds), token);
+  return start("barrier", std::move(rounds), token, wait_seconds);
 }
 
 }  // namespace switchyard

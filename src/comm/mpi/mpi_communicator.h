@@ -40,11 +40,11 @@ class MpiCommunicator : public Communicator {
   Pending start_all_to_all(const void* in, std::span<const int64_t> send_counts, void* out,
                            std::span<const int64_t> receive_counts, int64_t row_bytes) override;
   Pending start_broadcast(void* data, int64_t count, ElementType type, int root) override;
-  Pending start_barrier() override;
+  Pending start_barrier(double wait_seconds) override;
 
  private:
   Pending start(const char* operation, std::vector<MpiStage> stages,
-                std::shared_ptr<void> keep = {});
+                std::shared_ptr<void> keep = {}, double wait_seconds = 0);
 
   std::string name_;
   MPI_Comm group_;

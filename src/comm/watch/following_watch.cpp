@@ -58,7 +58,7 @@ class FollowingWatch : public PeerWatch {
     open_ = socket_->receive(messages);
     if (!messages.empty()) heard_ = Clock::now();
     for (const PeerMessage& message : messages) take(message);
-    if (!open_) set_failure("rank 0 is gone: its process ended");
+    if (!open_) set_failure("rank 0 is gone: " + socket_->reason());
     if (seconds_since(heard_) > options_.lost_seconds) {
       set_failure(
           format("rank 0 is gone: not heard of for {:.3g} s (stopped, or its host cannot be "

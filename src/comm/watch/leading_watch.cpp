@@ -99,7 +99,7 @@ class LeadingWatch : public PeerWatch {
     }
     if (open) return true;
     if (connection.rank > 0 && !board_.has_left(connection.rank)) {
-      fail(format("{} is gone: its process ended", board_.name(connection.rank)));
+      fail(format("{} is gone: {}", board_.name(connection.rank), connection.socket.reason()));
     }
     return false;
   }

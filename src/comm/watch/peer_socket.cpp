@@ -71,6 +71,9 @@ bool PeerSocket::receive(std::vector<PeerMessage>& messages) {
     const ssize_t got = ::recv(descriptor_, block.data(), block.size(), MSG_DONTWAIT);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return true;
+    if (got < 0 && errno != ECONNRESET && errno != EPIPE) {  // a process that ends closes or resets
+      reason_ = std::string("its host cannot be reached: ") + std::strerror(errno);
+    }
     if (got <= 0) return false;
     unread_.append(block.data(), static_cast<size_t>(got));
     Header header{};

@@ -31,9 +31,12 @@ class PeerSocket {
   /// Reads what is there without waiting; appends whole messages. False once the other side is
   /// gone or sends nonsense.
   bool receive(std::vector<PeerMessage>& messages);
+  /// Why receive() returned false, in words: "its process ended", or what the network says.
+  const std::string& reason() const { return reason_; }
 
  private:
   int descriptor_;
+  std::string reason_ = "its process ended";
   std::mutex sending_;
   std::string unread_;
 };

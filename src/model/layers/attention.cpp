@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "model/parallel/model_axis.h"
 #include "ops/ops.h"
 
 namespace switchyard {
@@ -18,17 +19,18 @@ InitRule AttentionLayer::output_init(const ModelConfig& config) {
 
 AttentionLayer::AttentionLayer(ParameterSet& parameters, const std::string& prefix,
                                const ModelConfig& config)
-    : num_heads_(config.num_heads) {
+    : num_heads_(config.num_heads / parameters.mesh().shape().model), mesh_(&parameters.mesh()) {
   const auto d = static_cast<double>(config.d_model);
   const int64_t inner = config.inner_size();
-  const auto create = [&](const char* name, int64_t out, int64_t in, InitRule init) {
-    return &parameters.create(prefix + "." + name + ".weight", {out, in}, init);
+  const auto create = [&](const char* name, TensorSlice slice, size_t axis, InitRule init) {
+    slice.cut(axis, mesh_->place().model, mesh_->shape().model);
+    return &parameters.create(prefix + "." + name + ".weight", slice, init);
   };
   // The query's scale carries attention's 1/sqrt(d_kv).
-  q_ = create("q", inner, config.d_model, normal(d * static_cast<double>(config.d_kv)));
-  k_ = create("k", inner, config.d_model, normal(d));
-  v_ = create("v", inner, config.d_model, normal(d));
-  o_ = create("o", config.d_model, inner, output_init(config));
+  q_ = create("q", {inner, config.d_model}, 0, normal(d * static_cast<double>(config.d_kv)));
+  k_ = create("k", {inner, config.d_model}, 0, normal(d));
+  v_ = create("v", {inner, config.d_model}, 0, normal(d));
+  o_ = create("o", {config.d_model, inner}, 1, output_init(config));
 }
 
 at::Tensor AttentionLayer::attend(const at::Tensor& query, const at::Tensor& key,
@@ -50,14 +52,18 @@ at::Tensor AttentionLayer::attend(const at::Tensor& query, const at::Tensor& key
 
 at::Tensor AttentionLayer::forward(const at::Tensor& x, const at::Tensor& memory,
                                    const Masking& masking) const {
+  Communicator& ranks = mesh_->model();
+  const at::Tensor own = enter_model_ranks(x, ranks);
   std::vector<at::Tensor> projected;  // query, key, value
   if (x.is_same(memory)) {
-    projected = ops::linears(x, {q_, k_, v_});
+    projected = ops::linears(own, {q_, k_, v_});
   } else {
-    projected = ops::linears(memory, {k_, v_});
-    projected.insert(projected.begin(), ops::linear(x, *q_));
+    projected = ops::linears(enter_model_ranks(memory, ranks), {k_, v_});
+    projected.insert(projected.begin(), ops::linear(own, *q_));
   }
-  return ops::linear(attend(projected[0], projected[1], projected[2], num_heads_, masking), *o_);
+  return sum_model_ranks(
+      ops::linear(attend(projected[0], projected[1], projected[2], num_heads_, masking), *o_),
+      ranks);
 }
 
 }  // namespace switchyard

@@ -13,7 +13,7 @@ namespace switchyard {
 
 class AttentionLayer {
  public:
-  /// Creates `prefix.{q,k,v,o}.weight`.
+  /// Creates `prefix.{q,k,v,o}.weight`, heads shared out to the ranks along `model`.
   AttentionLayer(ParameterSet& parameters, const std::string& prefix, const ModelConfig& config);
 
   /// How the output projection starts.
@@ -33,7 +33,8 @@ class AttentionLayer {
                            int64_t num_heads, const Masking& masking);
 
  private:
-  int64_t num_heads_;
+  int64_t num_heads_;  // of this rank
+  const Mesh* mesh_;
   Parameter *q_, *k_, *v_, *o_;
 };
 

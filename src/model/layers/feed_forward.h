@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "model/config.h"
 #include "model/parameter_set.h"
+#include "ops/ops.h"
 
 namespace switchyard {
 
@@ -16,9 +17,13 @@ InitRule scaled_init(const ModelConfig& config, int64_t fan_in);
 /// The same for routers, which may have a scale of their own.
 InitRule router_init(const ModelConfig& config);
 
+/// The columns of the inner width that this rank has of an output matrix [..., D, F].
+ops::DropoutColumns inner_columns(const Parameter& wo);
+
 class FeedForward {
  public:
-  /// Creates `prefix.wi.weight` [F or 2F, D] and `prefix.wo.weight` [D, F].
+  /// Creates `prefix.wi.weight` [F or 2F, D] and `prefix.wo.weight` [D, F], F shared out to the
+  /// ranks along `model`.
   FeedForward(ParameterSet& parameters, const std::string& prefix, const ModelConfig& config);
 
   /// x [B, S, D] -> [B, S, D]; `rate` is the dropout after the activation, see ops::dropout.
@@ -27,6 +32,7 @@ class FeedForward {
 
  private:
   bool gated_;
+  const Mesh* mesh_;
   Parameter *wi_, *wo_;
 };
 

@@ -7,6 +7,8 @@
 #include "model/layers/feed_forward.h"
 #include "model/moe/gates.h"
 #include "model/moe/router_losses.h"
+#include "model/parallel/expert_dispatch.h"
+#include "model/parallel/model_axis.h"
 #include "ops/ops.h"
 #include "ops/parameter_bridge.h"
 
@@ -21,6 +23,7 @@ MoeLayer::MoeLayer(ParameterSet& parameters, const std::string& prefix, const st
       layer_key_(hash64(layer)),
       gated_(config.gated()),
       dropout_(config.moe.expert_dropout),
+      mesh_(&parameters.mesh()),
       router_(kind_.make(config)) {
   const int64_t experts = config_.num_experts;
   if (kind_.learned) {
@@ -30,15 +33,20 @@ MoeLayer::MoeLayer(ParameterSet& parameters, const std::string& prefix, const st
       classifier_->set_compute_type(at::kFloat);
     }
   }
+  const auto create = [&](const std::string& name, TensorSlice slice, int64_t fan_in) {
+    slice.cut(0, mesh_->place().expert, mesh_->shape().expert);
+    return &parameters.create(prefix + ".experts." + name + ".weight", slice,
+                              scaled_init(config, fan_in), /*stack=*/true);
+  };
+  const int64_t part = mesh_->place().model, parts = mesh_->shape().model;
   if (shape.inner > 0) {
-    const int64_t rows = (gated_ ? 2 : 1) * shape.inner;
-    wi_ = &parameters.create(prefix + ".experts.wi.weight", {experts, rows, config.d_model},
-                             scaled_init(config, config.d_model), experts);
+    const int64_t halves = gated_ ? 2 : 1;
+    TensorSlice wi({experts, halves * shape.inner, config.d_model});
+    wi_ = create("wi", wi.cut(1, part, parts, halves), config.d_model);
   }
   const int64_t last_input = wi_ ? shape.inner : config.d_model;
-  wo_ = &parameters.create(prefix + ".experts." + shape.last + ".weight",
-                           {experts, shape.output, last_input}, scaled_init(config, last_input),
-                           experts);
+  TensorSlice last({experts, shape.output, last_input});
+  wo_ = create(shape.last, wi_ ? last.cut(2, part, parts) : last, last_input);
 }
 
 at::Tensor MoeLayer::explored(const MoeInput& input, const at::Tensor& tokens) const {
@@ -114,12 +122,27 @@ void MoeLayer::route(const MoeInput& input, const at::Tensor& tokens, MoeOutput&
 
 at::Tensor MoeLayer::experts(const MoeInput& input, const at::Tensor& tokens,
                              const RoutingPlan& plan) const {
-  if (!wi_) return ops::expert_linear(tokens, plan, *wo_);
+  Communicator& model = mesh_->model();
+  const at::Tensor x = enter_model_ranks(tokens, model);
+  RoutingPlan own = plan;
+  own.gate = enter_model_ranks(plan.gate, model);
+  return sum_model_ranks(computed_experts(input, x, own), model);
+}
+
+at::Tensor MoeLayer::computed_experts(const MoeInput& input, const at::Tensor& tokens,
+                                      const RoutingPlan& plan) const {
+  const bool shared_out = mesh_->expert().size() > 1;
+  if (!wi_ && !shared_out) return ops::expert_linear(tokens, plan, *wo_);
   ops::ExpertOptions options;
   options.gated = gated_;
   options.dropout = input.training ? dropout_ : 0.0;
   options.dropout_stream = RandomStream(input.seed, kRandomDropout, input.step, layer_key_);
   options.first_token = input.first_sequence * input.x.size(1);
+  if (wi_) options.columns = inner_columns(*wo_);
+  if (shared_out) {
+    return dispatch_experts(tokens, plan, wi_, *wo_, options, mesh_->expert(),
+                            mesh_->exchange_chunks());
+  }
   return ops::expert_feed_forward(tokens, plan, *wi_, *wo_, options);
 }
 

@@ -46,8 +46,9 @@ class MoeLayer {
  public:
   /// Creates `prefix.router.classifier.weight` [E, D] if the router learns,
   /// `prefix.experts.wi.weight` [E, F, D] (2F when gated) and `prefix.experts.wo.weight` [E, O, F],
-  /// wo under the name `shape.last`; of linear experts only that one, [E, O, D]. `layer` names it
-  /// in statistics and, hashed, keys its random numbers.
+  /// wo under the name `shape.last`; of linear experts only that one, [E, O, D]. Experts are dealt
+  /// out to the mesh's ranks along `expert`, F to those along `model`. `layer` names it in
+  /// statistics and, hashed, keys its random numbers.
   MoeLayer(ParameterSet& parameters, const std::string& prefix, const std::string& layer,
            const ModelConfig& config, const ExpertShape& shape);
   /// Experts of the block's feed-forward: F = d_ff, O = D.
@@ -66,6 +67,8 @@ class MoeLayer {
   at::Tensor router_logits(const MoeInput& input, const at::Tensor& tokens) const;
   at::Tensor experts(const MoeInput& input, const at::Tensor& tokens,
                      const RoutingPlan& plan) const;
+  at::Tensor computed_experts(const MoeInput& input, const at::Tensor& tokens,
+                              const RoutingPlan& plan) const;
 
   MoeConfig config_;
   RouterKind kind_;
@@ -74,6 +77,7 @@ class MoeLayer {
   uint64_t layer_key_;
   bool gated_;
   double dropout_;
+  const Mesh* mesh_;
   std::unique_ptr<Router> router_;
   Parameter* classifier_ = nullptr;
   Parameter* wi_ = nullptr;  // null: linear experts

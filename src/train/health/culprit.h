@@ -14,9 +14,10 @@ struct Culprit {
 
 /// Weights first, matrix by matrix (one expert each): they are the cause wherever they are not
 /// finite. Else gradients, from the last layer of the forward pass, where backward begins.
+/// Collective over the ranks of the mesh: all get the same.
 Culprit find_culprit(const ParameterSet& parameters);
 
-/// Whether all master weights are finite.
+/// Whether all master weights are finite, on all ranks of the mesh. Collective.
 bool weights_are_finite(const ParameterSet& parameters);
 
 }  // namespace switchyard
