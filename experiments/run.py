@@ -124,8 +124,9 @@ def described(arguments, results):
             f"{all_of(lambda r: r['machine']['processor'])}, {all_of(lambda r: r.get('parallel', 2))} trainings at "
             f"once with {all_of(lambda r: r['machine']['threads'])} thread each; seeds {all_of(lambda r: r['variables']['seed'])}; {len(results)} trainings, "
             f"{sum(r['minutes'] for r in results):.0f} minutes of training in all. "
-            "Numbers are means ± sample standard deviations over seeds. Times are those of a step, measured at the end one model "
-            f"after the other ({all_of(lambda r: r['machine']['threads'])} thread, nothing else running).")
+            "Numbers are means ± sample standard deviations over seeds."
+            + (" Times are those of a step, measured at the end one model after the other, one process at a time."
+               if any("timing_rounds" in r for r in results) else ""))
 
 
 def write_results(experiment, arguments, program, results):

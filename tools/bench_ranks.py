@@ -104,7 +104,7 @@ class Bench:
                                "train.batch_sequences": sequences, "mesh.expert": 2}
             with TwoHosts(self.folder) as hosts:
                 sent = []
-                for steps in (4, 24):
+                for steps in (8, 28):
                     before = sum(hosts.link.bytes)
                     self.train(hosts.mpirun([]), settings, steps, 4)
                     sent.append(sum(hosts.link.bytes) - before)

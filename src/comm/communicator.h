@@ -20,7 +20,8 @@ enum class ElementType { kFloat32, kFloat64, kBfloat16, kInt64, kByte };
 int64_t element_size(ElementType type);
 
 /// A collective under way. Its buffers must live, and must not be touched, until wait() returns or
-/// throws. Movable; destroyed without wait(), the collective goes on unwatched.
+/// throws. Movable; destroyed before it is done, as when an error unwinds, it ends all collectives
+/// of the process: nothing is written into buffers that go away.
 class Pending {
  public:
   class State {

@@ -76,9 +76,7 @@ void read_slice(const TensorSlice& slice, const at::Tensor& target, const Read& 
   if (slice.is_whole()) return read(target);
   const at::Tensor whole = at::empty({slice.whole_numel()}, target.options());
   read(whole);
-  slice.for_each_run([&](const TensorSlice::Run& run) {
-    target.narrow(0, run.own, run.count).copy_(whole.narrow(0, run.whole, run.count));
-  });
+  take_slice(whole, slice, target);
 }
 
 void refuse_not_finite(const Faults& names, const std::string& directory) {

@@ -46,6 +46,20 @@ std::pair<at::Tensor, bool> Parameter::gradient_for_writing() {
   return {gradient_, std::exchange(has_gradient_, true)};
 }
 
+void take_slice(const at::Tensor& whole, const TensorSlice& slice, const at::Tensor& target) {
+  const at::Tensor from = whole.reshape(-1), to = target.view(-1);
+  slice.for_each_run([&](const TensorSlice::Run& run) {
+    to.narrow(0, run.own, run.count).copy_(from.narrow(0, run.whole, run.count));
+  });
+}
+
+void put_slice(const at::Tensor& part, const TensorSlice& slice, const at::Tensor& whole) {
+  const at::Tensor from = part.reshape(-1), to = whole.view(-1);
+  slice.for_each_run([&](const TensorSlice::Run& run) {
+    to.narrow(0, run.whole, run.count).copy_(from.narrow(0, run.own, run.count));
+  });
+}
+
 namespace {
 
 // Autograd's saved data holds tensors and numbers; a parameter outlives the graph, so its address

@@ -43,6 +43,7 @@ class Parameter {
   const InitRule& init() const { return init_; }
   /// Whether its first axis is one of independent matrices.
   bool is_stack() const { return num_matrices_ > 0; }
+  /// Of this rank, as numel().
   int64_t num_matrices() const { return num_matrices_ > 0 ? num_matrices_ : 1; }
   int64_t numel() const { return value_.numel(); }
   /// What this rank has of the parameter; the other ranks of a mesh may hold the rest.
@@ -87,5 +88,11 @@ class Parameter {
   GradientListener* listener_ = nullptr;
   std::optional<double> gradient_squares_;
 };
+
+/// Copies the part of `whole` that `slice` says into `target`, which has as many numbers; both
+/// contiguous, any float types.
+void take_slice(const at::Tensor& whole, const TensorSlice& slice, const at::Tensor& target);
+/// The other way: `part` into its places in `whole`.
+void put_slice(const at::Tensor& part, const TensorSlice& slice, const at::Tensor& whole);
 
 }  // namespace switchyard

@@ -57,14 +57,17 @@ void GradientReducer::begin() {
   if (parameters_.mesh().batch().size() == 1) return;
   state_ = learned_ ? State::kOverlapping : State::kLearning;
   seen_.clear();
+  last_ = nullptr;
   next_ = 0;
   parameters_.set_gradient_listener(this);
 }
 
 // All writes before this one are done.
 void GradientReducer::writing(Parameter& parameter) {
-  if (starting_) return;
+  // An op may write one gradient piece by piece: the output layer's does so chunk by chunk.
+  if (starting_ || &parameter == last_) return;
   if (state_ == State::kOverlapping) start_complete();
+  last_ = &parameter;
   const int writes = ++seen_[&parameter];
   TORCH_CHECK(state_ == State::kLearning || writes <= expected_[&parameter], parameter.name(),
               ": its gradient is written more often than in the first step");

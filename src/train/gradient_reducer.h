@@ -14,8 +14,9 @@ namespace switchyard {
 
 /// Every gradient becomes its sum over the ranks of the mesh that have the same part of the
 /// parameter and other rows: those along `data`, of what is no expert's along `expert` too. The
-/// same bits on all of them. A parameter that had no gradient on any rank has none afterwards; one
-/// that had none on this rank counts as 0. Costs nothing on one rank. Used from one thread.
+/// same bits on all of them. One that has none on this rank counts as 0; a parameter that had none
+/// on any rank has none afterwards, or 0 if it had one in the first step. Costs nothing on one
+/// rank. Used from one thread.
 ///
 /// In the first step sums are made at its end, and the order in which gradients are completed is
 /// taken down; from then on they are begun in that order, on all ranks alike.
@@ -50,10 +51,12 @@ class GradientReducer : private GradientListener {
   ParameterSet& parameters_;
   State state_ = State::kIdle;
   bool learned_ = false, starting_ = false;
-  std::vector<Parameter*> order_;                       // of large gradients, as they are completed
-  std::unordered_map<const Parameter*, int> expected_;  // writes of each in a backward pass
-  std::unordered_map<const Parameter*, int> seen_;      // in this one
-  std::size_t next_ = 0;                                // of order_: what is begun next
+  std::vector<Parameter*> order_;    // of large gradients, as they are completed
+  const Parameter* last_ = nullptr;  // being written
+  // How often each is written in a backward pass, counting writes in a row as one.
+  std::unordered_map<const Parameter*, int> expected_;
+  std::unordered_map<const Parameter*, int> seen_;  // in this one
+  std::size_t next_ = 0;                            // of order_: what is begun next
   std::deque<UnderWay> under_way_;
   int64_t bytes_under_way_ = 0;
 };

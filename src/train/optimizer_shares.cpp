@@ -22,6 +22,7 @@ OptimizerShares::OptimizerShares(ParameterSet& parameters, bool shared) : parame
   const MeshShape& shape = parameters.mesh().shape();
   std::vector<int64_t> load(static_cast<size_t>(shape.data * shape.expert), 0);
   for (const size_t i : order) {
+    if (all[i].frozen()) continue;
     const int64_t width = all[i].is_stack() ? shape.expert : 1;
     size_t least = 0;
     for (size_t rank = 0; rank < load.size(); rank += static_cast<size_t>(width)) {

@@ -52,6 +52,19 @@ std::map<std::string, std::vector<Piece>> pieces_of(const TensorFiles& files) {
   return pieces;
 }
 
+/// Whether pieces of a tensor of `size` experts follow each other from the first to the last.
+bool are_complete(std::vector<Piece>& pieces, int64_t size) {
+  if (pieces.size() == 1 && pieces.front().end == 0) return true;
+  std::sort(pieces.begin(), pieces.end(),
+            [](const Piece& a, const Piece& b) { return a.begin < b.begin; });
+  int64_t at = 0;
+  for (const Piece& piece : pieces) {
+    if (piece.begin != at) return false;
+    at = piece.end;
+  }
+  return at == size;
+}
+
 bool fits(const Piece& piece, std::vector<int64_t> whole) {
   if (piece.end > 0) {
     if (whole.empty() || piece.end > whole.front()) return false;
@@ -60,14 +73,13 @@ bool fits(const Piece& piece, std::vector<int64_t> whole) {
   return piece.stored->spec().dtype == DType::kF32 && piece.stored->spec().shape == whole;
 }
 
-/// Copies what the piece has of the entry; -> how many numbers that is.
-int64_t copy_piece(const Piece& piece, const OptimizerTensor& entry) {
+/// Copies what the piece has of the entry.
+void copy_piece(const Piece& piece, const OptimizerTensor& entry) {
   const std::vector<int64_t> whole = entry.slice.whole_shape();
   const int64_t numel = entry.slice.whole_numel();
   const int64_t stride = piece.end > 0 ? numel / whole.front() : 0;
   const int64_t first = piece.begin * stride, last = piece.end > 0 ? piece.end * stride : numel;
   auto* target = static_cast<std::byte*>(entry.tensor.mutable_data_ptr());
-  int64_t copied = 0;
   entry.slice.for_each_run([&](const TensorSlice::Run& run) {
     const int64_t begin = std::max(run.whole, first);
     const int64_t count = std::min(run.whole + run.count, last) - begin;
@@ -76,9 +88,7 @@ int64_t copy_piece(const Piece& piece, const OptimizerTensor& entry) {
     std::memcpy(target + (run.own + begin - run.whole) * kWidth,
                 piece.stored->data().data() + (begin - first) * kWidth,
                 static_cast<size_t>(count * kWidth));
-    copied += count;
   });
-  return copied;
 }
 
 }  // namespace
@@ -91,22 +101,19 @@ std::string stored_name(const OptimizerTensor& tensor) {
 
 void read_optimizer_state(const TensorFiles& files, Optimizer& optimizer) {
   const std::vector<OptimizerTensor> state = optimizer.state();
-  const std::map<std::string, std::vector<Piece>> pieces = pieces_of(files);
+  std::map<std::string, std::vector<Piece>> pieces = pieces_of(files);
   for (const OptimizerTensor& entry : state) {
     const auto found = pieces.find(entry.name);
     const std::vector<int64_t> whole = entry.slice.whole_shape();
-    int64_t copied = 0;
-    for (const Piece& piece : found == pieces.end() ? std::vector<Piece>() : found->second) {
-      if (!fits(piece, whole)) {
-        copied = -1;
-        break;
-      }
-      copied += copy_piece(piece, entry);
-    }
-    if (copied != entry.tensor.numel()) {
+    const bool there = found != pieces.end() && !whole.empty() &&
+                       are_complete(found->second, whole.front()) &&
+                       std::all_of(found->second.begin(), found->second.end(),
+                                   [&](const Piece& piece) { return fits(piece, whole); });
+    if (!there) {
       throw unfit(files,
                   format("no {} {} in the optimizer's state", entry.name, shape_text(whole)));
     }
+    for (const Piece& piece : found->second) copy_piece(piece, entry);
   }
   if (const size_t all = optimizer.layout().size(); pieces.size() != all) {
     throw unfit(files, format("{} tensors instead of the optimizer's {}", pieces.size(), all));

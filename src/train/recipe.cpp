@@ -117,6 +117,10 @@ void check_shares(const char* axis, int64_t ranks, const std::string& things, in
 void check_parts(const Recipe& recipe, const std::string& where) {
   const ModelConfig& model = recipe.model;
   const MeshConfig& mesh = recipe.mesh;
+  if (mesh.expert > 1 && model.moe.num_experts == 0) {
+    throw usage_error(format("mesh.expert = {}, but the model has no experts", mesh.expert), where,
+                      "set it to 1; mesh.data splits the batch");
+  }
   if (mesh.expert > 1) {
     check_shares("mesh.expert", mesh.expert, "model.moe.num_experts", model.moe.num_experts, where);
   }

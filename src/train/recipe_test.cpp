@@ -94,8 +94,18 @@ TEST_F(RecipeFile, SizesMustDivide) {
             8);
 }
 
-TEST_F(RecipeFile, PartsNotThereYetAreRefused) {
-  EXPECT_THAT(failure("[mesh]\nexpert = 2\n"), HasSubstr("mesh"));
+TEST_F(RecipeFile, MeshesThatCannotShareTheModelOutAreRefused) {
+  EXPECT_THAT(failure("[mesh]\nexpert = 2\n"),
+              HasSubstr("mesh.expert = 2, but the model has no experts"));
+  EXPECT_THAT(failure("[model.moe]\nnum_experts = 6\n[mesh]\nexpert = 4\n"),
+              HasSubstr("mesh.expert = 4 ranks do not divide model.moe.num_experts = 6"));
+  EXPECT_THAT(failure("[model]\nnum_heads = 6\n[mesh]\nmodel = 4\n"),
+              HasSubstr("mesh.model = 4 ranks do not divide model.num_heads = 6"));
+  EXPECT_THAT(failure("[model]\nnum_heads = 4\nd_ff = 24\n[mesh]\nmodel = 4\n"),
+              HasSubstr("must be a multiple of 4"));
+  EXPECT_THAT(failure("[model]\nnum_heads = 4\n[model.moe]\nnum_experts = 4\n"
+                      "attention_experts = \"linear\"\n[mesh]\nmodel = 2\n"),
+              HasSubstr("mesh.model does not split experts in attention"));
 }
 
 TEST_F(RecipeFile, WarnsOfAttentionExpertsInBfloat16) {

@@ -47,9 +47,11 @@ std::vector<Part> parts_of(Optimizer& optimizer) {
   return parts;
 }
 
-/// The bytes of the whole tensor, for as long as `whole` holds them. Collective.
+/// The bytes of the whole tensor, for as long as `whole` holds them; of use where is_writer().
+/// Collective along `model`.
 std::span<const std::byte> put_together(const Part& part, const Mesh& mesh, at::Tensor& whole) {
   whole = gather_matrices(part.values, part.slice, mesh);
+  if (!whole.defined()) return {};
   return {static_cast<const std::byte*>(whole.const_data_ptr()), whole.nbytes()};
 }
 
@@ -81,87 +83,105 @@ std::vector<Part> own_parts(std::vector<Part> all, const Mesh& mesh) {
   return all;
 }
 
-/// Writes the files of one stem in directory + folder, each of `writers` its parts. On the first of
-/// them the lines of all, elsewhere nothing of use. Collective over `writers` and along `model`.
-std::vector<ManifestEntry> write_parts(const std::string& directory, const std::string& folder,
-                                       const std::string& stem, const std::vector<Part>& own,
-                                       const CheckpointOptions& options, Communicator& writers,
-                                       const Mesh& mesh) {
+/// The files of one stem, in directory + folder, and who writes them.
+struct Files {
+  std::string directory, folder, stem;
+  std::vector<Part> own;  // what this rank writes, or has parts of
+  Communicator& writers;
+  std::vector<ManifestEntry> entries = {};  // of the files written here
+  size_t count = 0;                         // files of all writers
+};
+
+/// Writes this rank's files. Collective over `writers` and along `model`.
+void write(Files& files, const CheckpointOptions& options, const Mesh& mesh) {
   at::Tensor whole;
   if (!is_writer(mesh)) {
-    for (const Part& part : own) put_together(part, mesh, whole);
-    return {};
+    for (const Part& part : files.own) put_together(part, mesh, whole);
+    return;
   }
   std::vector<TensorSpec> specs;
-  double bytes = 0;
-  for (const Part& part : own) {
-    specs.push_back(part.spec);
-    bytes += static_cast<double>(part.spec.bytes());
-  }
-  const auto files =
-      own.empty() ? int64_t{0} : static_cast<int64_t>(num_tensor_files(specs, options.shard_bytes));
-  std::vector<int64_t> counts(static_cast<size_t>(writers.size()));
-  writers.all_gather(&files, counts.data(), 1, ElementType::kInt64);
-  TensorFileOptions by{stem, options.shard_bytes};
+  for (const Part& part : files.own) specs.push_back(part.spec);
+  const int64_t own =
+      specs.empty() ? 0 : static_cast<int64_t>(num_tensor_files(specs, options.shard_bytes));
+  std::vector<int64_t> counts(static_cast<size_t>(files.writers.size()));
+  files.writers.all_gather(&own, counts.data(), 1, ElementType::kInt64);
+  TensorFileOptions by{files.stem, options.shard_bytes};
   for (size_t rank = 0; rank < counts.size(); ++rank) {
     const auto count = static_cast<size_t>(counts[rank]);
-    if (static_cast<int>(rank) < writers.rank()) by.files_before += count;
+    if (static_cast<int>(rank) < files.writers.rank()) by.files_before += count;
     by.all_files += count;
   }
-  std::vector<ManifestEntry> entries;
-  if (files > 0) {
-    entries = write_tensor_files(
-        directory + folder, specs, by,
-        [&](size_t i, SafetensorsWriter& file) { file.write(put_together(own[i], mesh, whole)); });
-  }
-  std::vector<double> sums = {bytes};
-  writers.sum(sums);
+  files.count = by.all_files;
+  if (own == 0) return;
+  files.entries = write_tensor_files(files.directory + files.folder, specs, by,
+                                     [&](size_t i, SafetensorsWriter& file) {
+                                       file.write(put_together(files.own[i], mesh, whole));
+                                     });
+}
+
+/// After all have written: the lines of the manifest of all writers' files, of use on the first of
+/// them, which writes their index. Collective over `writers`.
+std::vector<ManifestEntry> gather_lines(const Files& files, const Mesh& mesh) {
+  if (!is_writer(mesh)) return {};
+  std::vector<double> bytes = {0};
+  for (const Part& part : files.own) bytes.front() += static_cast<double>(part.spec.bytes());
+  files.writers.sum(bytes);
   std::vector<ManifestEntry> lines;
-  const std::string text = to_json(entries).dump();
-  for (int rank = 0; rank < writers.size(); ++rank) {
-    std::vector<ManifestEntry> theirs = entries_of(json::parse(writers.broadcast_text(text, rank)));
+  const std::string text = to_json(files.entries).dump();
+  for (int rank = 0; rank < files.writers.size(); ++rank) {
+    std::vector<ManifestEntry> theirs =
+        entries_of(json::parse(files.writers.broadcast_text(text, rank)));
     std::move(theirs.begin(), theirs.end(), std::back_inserter(lines));
   }
-  if (writers.rank() == 0 && by.all_files > 1) {
-    write_tensor_index(directory + folder, stem, lines, static_cast<uint64_t>(sums.front()));
+  if (files.writers.rank() == 0 && files.count > 1) {
+    write_tensor_index(files.directory + files.folder, files.stem, lines,
+                       static_cast<uint64_t>(bytes.front()));
   }
-  put_in_folder(lines, folder);
+  put_in_folder(lines, files.folder);
   return lines;
+}
+
+/// Weights by the ranks of the first replica, so also state that all replicas have.
+void fill(const std::string& directory, const EncoderDecoder& model, Optimizer& optimizer,
+          const TrainPosition& position, const CheckpointOptions& options, double wait_seconds) {
+  const Mesh& mesh = model.parameters().mesh();
+  const auto wait_for_all = [&] { mesh.all().start_barrier(wait_seconds).wait(); };
+  if (mesh.is_first()) make_directories(directory + kStateFolder);
+  wait_for_all();
+  const bool first_replica = mesh.place().data == 0, shared = optimizer.is_shared();
+  Files weights{directory, "", kWeightsStem, own_parts(parts_of(model), mesh), mesh.expert()};
+  Files state{directory, kStateFolder, kOptimizerStem,
+              shared ? parts_of(optimizer) : own_parts(parts_of(optimizer), mesh),
+              shared ? mesh.batch() : mesh.expert()};
+  if (first_replica) write(weights, options, mesh);
+  wait_for_all();
+  if (first_replica || shared) write(state, options, mesh);
+  wait_for_all();
+  std::vector<ManifestEntry> lines, of_state;
+  if (first_replica) lines = gather_lines(weights, mesh);
+  if (first_replica || shared) of_state = gather_lines(state, mesh);
+  if (!mesh.is_first()) return;
+  std::move(of_state.begin(), of_state.end(), std::back_inserter(lines));
+  finish_checkpoint(directory, model.config(), state_text(optimizer, position), options,
+                    std::move(lines));
 }
 
 }  // namespace
 
 void save_shared_checkpoint(const std::string& directory, const EncoderDecoder& model,
                             Optimizer& optimizer, const TrainPosition& position,
-                            const CheckpointOptions& options) {
+                            const CheckpointOptions& options, double wait_seconds) {
   const Mesh& mesh = model.parameters().mesh();
   const std::string temporary = directory + ".tmp";
-  if (mesh.is_first()) {
-    remove_tree(temporary);
-    make_directories(temporary + kStateFolder);
+  if (mesh.is_first()) remove_tree(temporary);
+  try {
+    fill(temporary, model, optimizer, position, options, wait_seconds);
+    if (mesh.is_first()) commit_directory(temporary, directory);
+  } catch (...) {
+    if (mesh.is_first()) remove_tree(temporary);  // a full disk has better uses for the space
+    throw;
   }
-  mesh.all().barrier();
-  // Weights by the ranks of the first replica, so also state that all replicas have.
-  const bool is_first_replica = mesh.place().data == 0;
-  std::vector<ManifestEntry> entries, of_optimizer;
-  if (is_first_replica) {
-    entries = write_parts(temporary, "", kWeightsStem, own_parts(parts_of(model), mesh), options,
-                          mesh.expert(), mesh);
-  }
-  if (optimizer.is_shared()) {
-    of_optimizer = write_parts(temporary, kStateFolder, kOptimizerStem, parts_of(optimizer),
-                               options, mesh.batch(), mesh);
-  } else if (is_first_replica) {
-    of_optimizer = write_parts(temporary, kStateFolder, kOptimizerStem,
-                               own_parts(parts_of(optimizer), mesh), options, mesh.expert(), mesh);
-  }
-  if (mesh.is_first()) {
-    std::move(of_optimizer.begin(), of_optimizer.end(), std::back_inserter(entries));
-    finish_checkpoint(temporary, model.config(), state_text(optimizer, position), options,
-                      std::move(entries));
-    commit_directory(temporary, directory);
-  }
-  mesh.all().barrier();
+  mesh.all().start_barrier(wait_seconds).wait();
 }
 
 }  // namespace switchyard

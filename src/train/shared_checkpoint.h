@@ -11,10 +11,10 @@
 namespace switchyard {
 
 /// As save_checkpoint(), by all ranks of the model's mesh; nothing is there until all have written.
-/// Collective. No tensor is put together in more than one rank's memory, one at a time. Throws
-/// Error of a rank that cannot write; the others then wait for it in vain.
+/// Collective. A matrix is put together in one rank's memory, one at a time. `wait_seconds`: for
+/// the slowest writer. Throws Error if a rank cannot write; what was written by then is removed.
 void save_shared_checkpoint(const std::string& directory, const EncoderDecoder& model,
                             Optimizer& optimizer, const TrainPosition& position,
-                            const CheckpointOptions& options);
+                            const CheckpointOptions& options, double wait_seconds);
 
 }  // namespace switchyard

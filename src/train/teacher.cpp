@@ -73,14 +73,14 @@ int64_t Teacher::most_used_expert(const std::string& feed_forward, const Batch& 
 void Teacher::start_student(const std::string& how, const Batch& sample, EncoderDecoder& student) {
   const c10::NoGradGuard no_grad;
   const auto copy = [&](const Parameter& from, const at::Tensor& value, Parameter& to) {
-    if (value.sizes() != to.value().sizes()) {
+    if (value.sizes().vec() != to.slice().whole_shape()) {
       throw usage_error(format("{} is {} in the student, {} in the teacher", to.name(),
                                shape_of(to), shape_of(from)),
                         path_,
                         "leave the student's shape out of [model]: it is the teacher's, or "
                         "set objective.student_start = \"none\"");
     }
-    to.value().detach().copy_(value);
+    take_slice(value, to.slice(), to.value().detach());
   };
   for (Parameter& parameter : student.parameters().all()) {
     const std::string& name = parameter.name();

@@ -105,8 +105,8 @@ StepResult compute_gradients(EncoderDecoder& model, const Batch& batch, const Re
     backward(output.loss_sum / num_targets.front() + output.auxiliary * share);
     accumulate(result, output, share);
   }
-  sum_over_ranks(result, mesh.batch());
   reducer.finish();
+  sum_over_ranks(result, mesh.batch());
 
   result.loss = total_loss(result, recipe.objective);
   result.gradient_squares = gradient_squares(model.parameters());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -100,7 +101,14 @@ class Trainer {
   void check_same_start() const;
   void log_changes() const;
   bool restore();
-  std::optional<TrainPosition> shared(std::optional<TrainPosition> loaded);
+  /// What all ranks made of a checkpoint: no position if there is none, or if a rank found damage.
+  struct Shared {
+    int64_t step = -1;
+    std::optional<TrainPosition> position;
+    std::string damage;
+  };
+  Shared shared(std::optional<TrainPosition> loaded);
+  Error damage_elsewhere(const Shared& shared) const;
   std::optional<TrainPosition> load_newest();
   void open_loader();
   void loop();
@@ -153,20 +161,49 @@ class Trainer {
 
 // Takes up the newest checkpoint that is sound; false if there is none at all.
 bool Trainer::restore() {
-  const std::optional<TrainPosition> newest =
-      shared(mesh_.is_first() ? load_newest() : std::nullopt);
-  if (newest) position_ = *newest;
-  return newest.has_value();
+  while (true) {
+    const Shared newest = shared(mesh_.is_first() ? load_newest() : std::nullopt);
+    if (newest.damage.empty()) {
+      if (newest.position) position_ = *newest.position;
+      return newest.position.has_value();
+    }
+    if (run_.checkpoints().front() == newest.step) throw damage_elsewhere(newest);
+    if (mesh_.is_first()) {
+      log_warning("{}; going on from the checkpoint before it", damage_elsewhere(newest).what());
+      run_.set_aside(newest.step);
+    }
+    wait_for_first();
+  }
 }
 
-// Where rank 0 stands now that it has loaded a checkpoint: the other ranks load the same. Nothing
-// if it found none.
-std::optional<TrainPosition> Trainer::shared(std::optional<TrainPosition> loaded) {
-  int64_t step = loaded ? loaded->step : -1;
+Error Trainer::damage_elsewhere(const Shared& shared) const {
+  return damaged_error(shared.damage, run_.checkpoint_path(shared.step),
+                       "copy it again, or go on from an earlier one");
+}
+
+// Where rank 0 stands now that it has loaded a checkpoint: the other ranks load the same. What only
+// one of them finds damaged, in the part that it holds, is told to all.
+Trainer::Shared Trainer::shared(std::optional<TrainPosition> loaded) {
+  Shared result;
+  result.step = loaded ? loaded->step : -1;
   wait_for_first();
-  mesh_.all().broadcast(&step, 1, ElementType::kInt64, 0);
-  if (step < 0 || mesh_.is_first()) return loaded;
-  return load_checkpoint(run_.checkpoint_path(step), model_, *optimizer_, /*verified=*/true);
+  mesh_.all().broadcast(&result.step, 1, ElementType::kInt64, 0);
+  result.position = std::move(loaded);
+  if (result.step < 0) return result;
+  std::string damage;
+  if (!mesh_.is_first()) {
+    try {
+      result.position = load_checkpoint(run_.checkpoint_path(result.step), model_, *optimizer_,
+                                        /*verified=*/true);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kDamaged) throw;
+      damage = error.what();
+    }
+  }
+  wait_for_first();  // the others may share a slow disk
+  const int64_t teller = mesh_.all().maximum(damage.empty() ? -1 : mesh_.rank());
+  if (teller >= 0) result.damage = mesh_.all().broadcast_text(damage, static_cast<int>(teller));
+  return result;
 }
 
 std::optional<TrainPosition> Trainer::load_newest() {
@@ -187,11 +224,10 @@ std::optional<TrainPosition> Trainer::load_newest() {
 // is none. All ranks call it.
 std::optional<TrainPosition> Trainer::load_before(int64_t step) {
   while (true) {
-    const std::optional<TrainPosition> found =
-        shared(mesh_.is_first() ? load_sound_before(step) : std::nullopt);
-    if (!found || weights_are_finite(model_.parameters())) return found;
-    log_warning("{}: the weights are not finite", run_.checkpoint_path(found->step));
-    step = found->step;
+    const Shared found = shared(mesh_.is_first() ? load_sound_before(step) : std::nullopt);
+    if (found.damage.empty()) return found.position;
+    log_warning("{}", damage_elsewhere(found).what());
+    step = found.step;
   }
 }
 
@@ -244,9 +280,15 @@ void Trainer::check_same_start() const {
   if (mesh_.all().size() == 1) return;
   const std::string own =
       recipe_.to_toml() + data_.training->fingerprint() + (teacher_ ? teacher_->fingerprint() : "");
-  const std::string weights = weights_fingerprint(model_.parameters());  // replicas have the same
-  const bool same = own == mesh_.all().broadcast_text(own, 0) &&
-                    weights == mesh_.data().broadcast_text(weights, 0);
+  bool same = own == mesh_.all().broadcast_text(own, 0);
+  const auto compare = [&](Communicator& ranks, const std::function<bool(const Parameter&)>& of) {
+    const std::string weights = weights_fingerprint(model_.parameters(), of);
+    const std::string first_weights = ranks.broadcast_text(weights, 0);
+    same = same && weights == first_weights;
+  };
+  compare(mesh_.data(), [](const Parameter&) { return true; });
+  compare(mesh_.batch(), [](const Parameter& parameter) { return !parameter.is_stack(); });
+  compare(mesh_.all(), [](const Parameter& parameter) { return parameter.slice().is_whole(); });
   if (mesh_.all().maximum(same ? 0 : 1) == 0) return;
   throw usage_error("not all ranks have the same recipe, data and weights to begin with",
                     run_.path(),
@@ -531,16 +573,16 @@ void Trainer::save() {
   const Clock::time_point start = Clock::now();
   if (is_shared_out(mesh_) || optimizer_->is_shared()) {
     save_shared_checkpoint(run_.checkpoint_path(position_.step), model_, *optimizer_, position_,
-                           checkpoint_options_);
+                           checkpoint_options_, recipe_.mesh.alone_seconds);
     time_limit_.add_save(seconds_since(start));
     if (mesh_.is_first()) remove_old_checkpoints();
   } else if (mesh_.is_first()) {
     saver_.start(run_.checkpoint_path(position_.step), position_,
                  [this] { remove_old_checkpoints(); });
+    time_limit_.begin_save();
   }
   wait_for_first();
   saved_step_ = position_.step;
-  time_limit_.begin_save();
 }
 
 void Trainer::remove_old_checkpoints() const {

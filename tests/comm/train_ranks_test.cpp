@@ -169,9 +169,72 @@ TEST_F(TrainRanks, ASharedOptimizerTrainsAsOne) {
   expect_same_training({{2, 1, 1}, {2, 2, 1}, {2, 1, 2}}, {"mesh.share_optimizer=true"});
 }
 
+TEST_F(TrainRanks, FrozenPartsTrainAsOne) {
+  expect_same_training({{2, 1, 1}, {1, 2, 2}},
+                       {"train.freeze=experts,embeddings", "mesh.share_optimizer=true"});
+}
+
+TEST_F(TrainRanks, PlainSecondMomentsWithMomentumTrainAsOne) {
+  expect_same_training({{1, 2, 2}},
+                       {"optimizer.momentum=0.9", "optimizer.min_dim_factored=100000"});
+}
+
+TEST_F(TrainRanks, OtherRoutersTrainAsOne) {
+  expect_same_training({{2, 2, 1}},
+                       {"model.moe.router=expert_choice", "model.moe.decoder_layers=none"});
+  fs::remove_all(folder_ / "one");
+  fs::remove_all(folder_ / "2 x 2 x 1");
+  expect_same_training({{1, 2, 2}}, {"model.moe.router=hash"});
+}
+
 // Linear experts in attention, on the ranks of experts.
 TEST_F(TrainRanks, ExpertsInAttentionTrainAsOne) {
   expect_same_training({{2, 2, 1}}, {"model.moe.attention_experts=linear"});
+}
+
+// More experts than tokens: some ranks have nothing to compute in some layers.
+TEST_F(TrainRanks, ExpertsWithoutTokensTrainAsOne) {
+  expect_same_training({{1, 4, 1}, {2, 2, 1}},
+                       {"model.moe.num_experts=64", "data.input_length=8", "mesh.exchange_chunks=3",
+                        "model.moe.router_init_scale=4"});
+}
+
+// Long sequences make several rounds, the last of which not all ranks have data for.
+TEST_F(TrainRanks, EvaluationsOfUnevenLengthAreThoseOfOne) {
+  expect_same_training({{1, 2, 1}, {1, 4, 1}, {1, 2, 2}},
+                       {"data.input_length=256", "train.evaluate_sequences=30"});
+}
+
+// Answers are decoded on rank 0 from the whole model; the others wait.
+TEST_F(TrainRanks, AnswersWhileTrainingAreThoseOfOne) {
+  std::string lines;
+  for (int i = 0; i < 24; ++i) {
+    lines += format("{{\"question\": \"is it {}\", \"passage\": \"mino.\", \"label\": {}}}\n", i,
+                    i % 2 ? "true" : "false");
+  }
+  folder_.put("task.jsonl", lines);
+  const auto answers = [&](const MeshShape& mesh) {
+    const std::string run = folder_ / ("answers " + mesh.text());
+    std::vector<std::string> words = {"train",     "--recipe", *shared_ / "recipe.toml",
+                                      "--run-dir", run,        "--json",
+                                      "--threads", "1"};
+    for (const std::string& setting :
+         {std::string("objective.kind=seq2seq"), "data.tokenizer=" + (*shared_ / "spiece.model"),
+          "tasks.boolq.train=" + (folder_ / "task.jsonl"),
+          "tasks.boolq.validation=" + (folder_ / "task.jsonl"), std::string("train.steps=4"),
+          std::string("train.micro_batch_sequences=0"), std::string("model.moe.group_sequences=2"),
+          std::string("train.evaluate_start=true"), std::string("data.target_length=16"),
+          format("mesh.data={}", mesh.data), format("mesh.expert={}", mesh.expert),
+          format("mesh.model={}", mesh.model)}) {
+      words.insert(words.end(), {"--set", setting});
+    }
+    const ProgramResult result = run_program(words, mesh.size() == 1 ? "" : on_ranks(mesh.size()));
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return read_file(run + "/predictions/step-00000000/boolq.jsonl") +
+           read_file(run + "/predictions/step-00000004/boolq.jsonl");
+  };
+  const std::string expected = answers({1, 1, 1});
+  for (const MeshShape& mesh : {MeshShape{2, 1, 1}, {1, 2, 2}}) EXPECT_EQ(answers(mesh), expected);
 }
 
 TEST_F(TrainRanks, ARunGoesOnWithAnyOtherMesh) {
@@ -224,8 +287,20 @@ TEST_F(TrainRanks, RefusesAMeshThatDoesNotFit) {
   refused(3, {"mesh.data=3"}, "do not divide train.batch_sequences = 8");
   refused(4, {"mesh.data=4", "model.moe.group_sequences=4"},
           "model.moe.group_sequences = 4 does not divide the 2 sequences of each of 4 ranks");
+  refused(2, {"mesh.expert=2", "model.moe.num_experts=0"}, "but the model has no experts");
   refused(1, {"mesh.expert=3"}, "mesh.expert = 3 ranks do not divide model.moe.num_experts = 4");
   refused(1, {"mesh.model=8"}, "mesh.model = 8 ranks do not divide model.num_heads = 4");
+}
+
+// One rank reads another recipe: all say so instead of waiting for each other.
+TEST_F(TrainRanks, ARankWithAnotherRecipeEndsAll) {
+  const std::string differ = "if [ \"$OMPI_COMM_WORLD_RANK\" = 2 ]; then exec \"$@\" --set optimizer.learning_rate=0.5; "
+                             "fi; exec \"$@\"";
+  const ProgramResult result =
+      run_program(command(folder_ / "run", {"mesh.data=4"}),
+                  format("set -- mpirun --allow-run-as-root --oversubscribe --bind-to none -np 4 sh -c '{}' sh \"$@\"", differ));
+  EXPECT_EQ(result.exit_code, 2) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("not all ranks have the same recipe, data and weights"));
 }
 
 TEST_F(TrainRanks, ASignalToOneRankSavesAndEndsAll) {

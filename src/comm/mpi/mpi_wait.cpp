@@ -27,6 +27,10 @@ void pause_after(double waited) {
 MpiPending::MpiPending(std::shared_ptr<MpiJob> job, MpiOperation operation, const MpiShared& shared)
     : job_(std::move(job)), operation_(std::move(operation)), shared_(shared) {}
 
+MpiPending::~MpiPending() {
+  if (!job_->done()) shared_.engine.halt();
+}
+
 bool MpiPending::done() {
   if (!job_->done()) shared_.engine.advance();
   return job_->done();

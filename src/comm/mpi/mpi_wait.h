@@ -21,6 +21,10 @@ struct MpiOperation {
 class MpiPending : public Pending::State {
  public:
   MpiPending(std::shared_ptr<MpiJob> job, MpiOperation operation, const MpiShared& shared);
+  /// Before it is done: an error unwinds, and its buffers are about to go.
+  ~MpiPending() override;
+  MpiPending(const MpiPending&) = delete;
+  MpiPending& operator=(const MpiPending&) = delete;
   bool done() override;
   void wait() override;
 

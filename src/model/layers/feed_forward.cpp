@@ -38,6 +38,7 @@ FeedForward::FeedForward(ParameterSet& parameters, const std::string& prefix,
 
 ops::DropoutColumns inner_columns(const Parameter& wo) {
   const size_t axis = static_cast<size_t>(wo.value().dim()) - 1;
+  if (wo.slice().parts(axis) == 1) return {};
   return {wo.slice().begin(axis), wo.slice().whole_shape()[axis]};
 }
 

@@ -135,7 +135,7 @@ at::Tensor MoeLayer::computed_experts(const MoeInput& input, const at::Tensor& t
   if (!wi_ && !shared_out) return ops::expert_linear(tokens, plan, *wo_);
   ops::ExpertOptions options;
   options.gated = gated_;
-  options.dropout = input.training ? dropout_ : 0.0;
+  options.dropout = input.training && wi_ ? dropout_ : 0.0;
   options.dropout_stream = RandomStream(input.seed, kRandomDropout, input.step, layer_key_);
   options.first_token = input.first_sequence * input.x.size(1);
   if (wi_) options.columns = inner_columns(*wo_);

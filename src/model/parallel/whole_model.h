@@ -11,11 +11,12 @@ namespace switchyard {
 bool is_shared_out(const Mesh& mesh);
 
 /// On the first rank a model of its own with all weights, to be run there alone; null on the
-/// others. Collective. One parameter at a time is put together on the others too.
+/// others, which need no more memory for it. Collective.
 std::unique_ptr<EncoderDecoder> whole_model(const EncoderDecoder& model);
 
-/// The whole of a tensor from what the ranks along `model` have of it, `part` by `slice`, and from
-/// no one else: of experts those of this rank. Collective along `model`.
+/// On the first rank along `model` the whole of a tensor, from what these ranks have of it, `part`
+/// by `slice`: of experts those of this rank. Undefined on the others, unless all have all of it.
+/// Collective along `model`.
 at::Tensor gather_matrices(const at::Tensor& part, const TensorSlice& slice, const Mesh& mesh);
 
 }  // namespace switchyard

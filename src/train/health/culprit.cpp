@@ -75,12 +75,4 @@ Culprit find_culprit(const ParameterSet& parameters) {
   return {ranks.broadcast_text(found.culprit.text, speaker), worst < 2};
 }
 
-bool weights_are_finite(const ParameterSet& parameters) {
-  bool finite = true;
-  for (const Parameter& parameter : parameters.all()) {
-    finite = finite && is_finite(parameter.value().detach());
-  }
-  return parameters.mesh().all().maximum(finite ? 0 : 1) == 0;
-}
-
 }  // namespace switchyard

@@ -17,7 +17,4 @@ struct Culprit {
 /// Collective over the ranks of the mesh: all get the same.
 Culprit find_culprit(const ParameterSet& parameters);
 
-/// Whether all master weights are finite, on all ranks of the mesh. Collective.
-bool weights_are_finite(const ParameterSet& parameters);
-
 }  // namespace switchyard
