@@ -95,7 +95,7 @@ TEST_F(RecipeFile, SizesMustDivide) {
 }
 
 TEST_F(RecipeFile, MeshesThatCannotShareTheModelOutAreRefused) {
-  EXPECT_THAT(failure("[mesh]\nexpert = 2\n"),
+  EXPECT_THAT(failure("[model.moe]\nnum_experts = 0\n[mesh]\nexpert = 2\n"),
               HasSubstr("mesh.expert = 2, but the model has no experts"));
   EXPECT_THAT(failure("[model.moe]\nnum_experts = 6\n[mesh]\nexpert = 4\n"),
               HasSubstr("mesh.expert = 4 ranks do not divide model.moe.num_experts = 6"));
