@@ -21,7 +21,7 @@ int64_t element_size(ElementType type);
 
 /// A collective under way. Its buffers must live, and must not be touched, until wait() returns or
 /// throws. Movable; destroyed before it is done, as when an error unwinds, it ends all collectives
-/// of the process: nothing is written into buffers that go away.
+/// of the process: none of them makes progress any more.
 class Pending {
  public:
   class State {

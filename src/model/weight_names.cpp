@@ -68,8 +68,8 @@ std::vector<WeightPart> weight_parts(const Parameter& parameter, bool gated, boo
 
 std::vector<std::string> weights_elsewhere(const Parameter& parameter, bool gated) {
   const TensorSlice& slice = parameter.slice();
-  std::vector<WeightPart> parts;
   if (!is_stack_name(parameter.name())) return {};
+  std::vector<WeightPart> parts;
   const int64_t begin = slice.begin(0), end = begin + slice.shape().front();
   for (int64_t e = 0; e < slice.whole_shape().front(); ++e) {
     if (e >= begin && e < end) continue;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/format.h"
 #include "base/hash.h"
 #include "base/profile.h"
 #include "model/parallel/element_type.h"
@@ -9,7 +10,8 @@
 namespace switchyard {
 namespace {
 
-constexpr int64_t kSmall = 1 << 14;      // elements; smaller gradients travel together
+constexpr int64_t kSmall = 1 << 14;  // elements; smaller gradients travel together
+constexpr size_t kSumsUnderWay = 64;
 constexpr int64_t kUnderWay = 64 << 20;  // bytes that may be under way at once, or one gradient
 
 /// The gradient to add into the others', zeros if there is none here.
@@ -89,7 +91,10 @@ void GradientReducer::start(Parameter& parameter) {
   const at::Tensor gradient = gradient_to_sum(parameter);
   starting_ = false;
   const auto bytes = static_cast<int64_t>(gradient.nbytes());
-  while (!under_way_.empty() && bytes_under_way_ + bytes > kUnderWay) wait_for_oldest();
+  while (!under_way_.empty() &&
+         (bytes_under_way_ + bytes > kUnderWay || under_way_.size() == kSumsUnderWay)) {
+    wait_for_oldest();
+  }
   under_way_.push_back({ranks.start_all_reduce(gradient.mutable_data_ptr(), gradient.numel(),
                                                element_type(gradient)),
                         bytes});
@@ -122,7 +127,9 @@ void GradientReducer::finish() {
 // Ranks that would not do the same begin nothing early.
 void GradientReducer::learn() {
   std::string names;
-  for (const Parameter* parameter : order_) names += parameter->name() + "\n";
+  for (const Parameter* parameter : order_) {
+    names += format("{} {}\n", parameter->name(), seen_[parameter]);
+  }
   const auto own = static_cast<int64_t>(hash64(names) >> 1);
   Communicator& ranks = parameters_.mesh().all();
   const bool same = ranks.maximum(own) == own && -ranks.maximum(-own) == own;

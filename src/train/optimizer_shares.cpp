@@ -24,9 +24,13 @@ OptimizerShares::OptimizerShares(ParameterSet& parameters, bool shared) : parame
   for (const size_t i : order) {
     if (all[i].frozen()) continue;
     const int64_t width = all[i].is_stack() ? shape.expert : 1;
+    const auto fullest = [&](size_t first) {
+      const auto begin = load.begin() + static_cast<std::ptrdiff_t>(first);
+      return *std::max_element(begin, begin + width);
+    };
     size_t least = 0;
     for (size_t rank = 0; rank < load.size(); rank += static_cast<size_t>(width)) {
-      if (load[rank] < load[least]) least = rank;
+      if (fullest(rank) < fullest(least)) least = rank;
     }
     for (int64_t r = 0; r < width; ++r) load[least + static_cast<size_t>(r)] += all[i].numel();
     owners_[i] = static_cast<int>(least) / static_cast<int>(width);

@@ -59,7 +59,7 @@ bool are_complete(std::vector<Piece>& pieces, int64_t size) {
             [](const Piece& a, const Piece& b) { return a.begin < b.begin; });
   int64_t at = 0;
   for (const Piece& piece : pieces) {
-    if (piece.begin != at) return false;
+    if (piece.begin != at || piece.end <= at) return false;
     at = piece.end;
   }
   return at == size;

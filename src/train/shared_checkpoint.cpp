@@ -49,7 +49,10 @@ std::vector<Part> parts_of(Optimizer& optimizer) {
 
 /// The bytes of the whole tensor, for as long as `whole` holds them; of use where is_writer().
 /// Collective along `model`.
-std::span<const std::byte> put_together(const Part& part, const Mesh& mesh, at::Tensor& whole) {
+std::span<const std::byte> put_together(const Part& part, const Mesh& mesh, double wait_seconds,
+                                        at::Tensor& whole) {
+  // The one that writes may be busy with the disk.
+  if (!part.slice.is_whole()) mesh.model().start_barrier(wait_seconds).wait();
   whole = gather_matrices(part.values, part.slice, mesh);
   if (!whole.defined()) return {};
   return {static_cast<const std::byte*>(whole.const_data_ptr()), whole.nbytes()};
@@ -93,10 +96,10 @@ struct Files {
 };
 
 /// Writes this rank's files. Collective over `writers` and along `model`.
-void write(Files& files, const CheckpointOptions& options, const Mesh& mesh) {
+void write(Files& files, const CheckpointOptions& options, const Mesh& mesh, double wait_seconds) {
   at::Tensor whole;
   if (!is_writer(mesh)) {
-    for (const Part& part : files.own) put_together(part, mesh, whole);
+    for (const Part& part : files.own) put_together(part, mesh, wait_seconds, whole);
     return;
   }
   std::vector<TensorSpec> specs;
@@ -113,10 +116,10 @@ void write(Files& files, const CheckpointOptions& options, const Mesh& mesh) {
   }
   files.count = by.all_files;
   if (own == 0) return;
-  files.entries = write_tensor_files(files.directory + files.folder, specs, by,
-                                     [&](size_t i, SafetensorsWriter& file) {
-                                       file.write(put_together(files.own[i], mesh, whole));
-                                     });
+  files.entries = write_tensor_files(
+      files.directory + files.folder, specs, by, [&](size_t i, SafetensorsWriter& file) {
+        file.write(put_together(files.own[i], mesh, wait_seconds, whole));
+      });
 }
 
 /// After all have written: the lines of the manifest of all writers' files, of use on the first of
@@ -153,9 +156,9 @@ void fill(const std::string& directory, const EncoderDecoder& model, Optimizer& 
   Files state{directory, kStateFolder, kOptimizerStem,
               shared ? parts_of(optimizer) : own_parts(parts_of(optimizer), mesh),
               shared ? mesh.batch() : mesh.expert()};
-  if (first_replica) write(weights, options, mesh);
+  if (first_replica) write(weights, options, mesh, wait_seconds);
   wait_for_all();
-  if (first_replica || shared) write(state, options, mesh);
+  if (first_replica || shared) write(state, options, mesh, wait_seconds);
   wait_for_all();
   std::vector<ManifestEntry> lines, of_state;
   if (first_replica) lines = gather_lines(weights, mesh);

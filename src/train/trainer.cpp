@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -113,6 +114,7 @@ class Trainer {
   void open_loader();
   void loop();
   bool step();
+  void agree(StepResult& result) const;
   void wait_for_first() const;
   void count_tokens(const TokenBatch& own);
   void report(const Verdict& verdict, int64_t step);
@@ -150,6 +152,7 @@ class Trainer {
   std::vector<RollBack> roll_backs_;
   std::unique_ptr<Loader> loader_;
   bool weights_finite_ = true;
+  bool saving_ = false;          // rank 0 may still be writing what was saved last
   uint64_t damaged_pieces_ = 0;  // of the training data, told so far
   double step_seconds_ = 0;      // of the last step
   double gemm_rate_ = 0;
@@ -167,7 +170,9 @@ bool Trainer::restore() {
       if (newest.position) position_ = *newest.position;
       return newest.position.has_value();
     }
-    if (run_.checkpoints().front() == newest.step) throw damage_elsewhere(newest);
+    int64_t oldest = mesh_.is_first() ? run_.checkpoints().front() : 0;
+    mesh_.all().broadcast(&oldest, 1, ElementType::kInt64, 0);
+    if (oldest == newest.step) throw damage_elsewhere(newest);
     if (mesh_.is_first()) {
       log_warning("{}; going on from the checkpoint before it", damage_elsewhere(newest).what());
       run_.set_aside(newest.step);
@@ -278,6 +283,7 @@ void Trainer::check_teacher() const {
 // Each rank reads recipe, data and models by itself: what differs would never be found out later.
 void Trainer::check_same_start() const {
   if (mesh_.all().size() == 1) return;
+  wait_for_first();  // the others too may have read a large model
   const std::string own =
       recipe_.to_toml() + data_.training->fingerprint() + (teacher_ ? teacher_->fingerprint() : "");
   bool same = own == mesh_.all().broadcast_text(own, 0);
@@ -400,6 +406,7 @@ bool Trainer::step() {
   position_.window.wait_seconds += seconds_since(start);
   StepResult result = compute_gradients(model_, to_batch(tokens, rows_.begin), recipe_, step,
                                         reducer_, teacher_.get());
+  agree(result);
   const Verdict verdict =
       health_.judge(step, result, model_.parameters(), step_seconds_, position_.health);
   weights_finite_ = verdict.weights_finite;
@@ -414,7 +421,10 @@ bool Trainer::step() {
   }
   const bool update = verdict.action == HealthAction::kGoOn;
   if (update) apply_update(model_, *optimizer_, recipe_, step, result);
-  if (saved_step_ == position_.step) wait_for_first();  // its update waits for the checkpoint
+  if (update && saving_) {  // its update waits for the checkpoint
+    wait_for_first();
+    saving_ = false;
+  }
   step_seconds_ = seconds_since(start);
   mesh_.all().broadcast(&step_seconds_, 1, ElementType::kFloat64, 0);  // all judge by one clock
   time_limit_.add_step(step_seconds_);
@@ -434,6 +444,17 @@ bool Trainer::step() {
   report(verdict, step);
   reporter_->progress(position_, result.loss);
   return true;
+}
+
+// All ranks judge by rank 0's numbers; what is not finite on any rank is so on all.
+void Trainer::agree(StepResult& result) const {
+  if (mesh_.all().size() == 1) return;
+  const bool finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
+  std::array<double, 2> numbers = {result.loss, result.gradient_norm};
+  mesh_.all().broadcast(numbers.data(), 2, ElementType::kFloat64, 0);
+  const bool all_finite = mesh_.all().maximum(finite ? 0 : 1) == 0;
+  result.loss = all_finite || !std::isfinite(numbers[0]) ? numbers[0] : std::nan("");
+  result.gradient_norm = numbers[1];
 }
 
 // After what rank 0 may have done alone, which takes the others less time.
@@ -582,6 +603,7 @@ void Trainer::save() {
     time_limit_.begin_save();
   }
   wait_for_first();
+  saving_ = true;
   saved_step_ = position_.step;
 }
 

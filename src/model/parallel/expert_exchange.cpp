@@ -62,7 +62,6 @@ ExpertExchange::ExpertExchange(const RoutingPlan& plan, Communicator& ranks, int
       chunk.receive.push_back(received);
       chunk.num_received += received;
     }
-    chunk.num_sent = static_cast<int64_t>(send_order.size()) - chunk.send_begin;
     chunk.offsets.assign(static_cast<size_t>(experts) + 1, 0);
     std::vector<int64_t> order;
     order.reserve(static_cast<size_t>(chunk.num_received));

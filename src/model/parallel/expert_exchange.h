@@ -17,7 +17,7 @@ namespace switchyard {
 /// that have come lie by the rank they are from, then by expert.
 struct ExchangeChunk {
   std::vector<int64_t> send, receive;           // rows, by rank
-  int64_t send_begin = 0, num_sent = 0;         // rows in the order of sending
+  int64_t send_begin = 0;                       // row in the order of sending
   int64_t receive_begin = 0, num_received = 0;  // rows of all chunks' received
   at::Tensor order;         // [num_received] int64: which received row comes where, by expert
   ops::RowOffsets offsets;  // [L + 1] of rows so ordered; experts of other chunks have none
@@ -25,8 +25,8 @@ struct ExchangeChunk {
 
 class ExpertExchange {
  public:
-  /// Rows of `plan`, whose experts are dealt out to the ranks in turn, L each. At most `chunks` of
-  /// them. All ranks make it together: they tell each other their counts.
+  /// Rows of `plan`; rank r has the L experts from r * L on. At most `chunks` chunks. All ranks
+  /// make it together: they tell each other their counts.
   ExpertExchange(const RoutingPlan& plan, Communicator& ranks, int64_t chunks);
 
   const std::vector<ExchangeChunk>& chunks() const { return chunks_; }
