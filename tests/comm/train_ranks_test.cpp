@@ -199,6 +199,25 @@ TEST_F(TrainRanks, HashedExpertsTrainAsOne) {
   expect_same_training({{2, 2, 1}, {1, 2, 2}}, with(kLinearUpdates, {"model.moe.router=hash"}));
 }
 
+// Rounded activations differ by more; a copy of weights that is not refreshed by far more.
+TEST_F(TrainRanks, Bfloat16StaysNearOneRank) {
+  const std::vector<std::string> settings = {"train.steps=20", "train.precision=bf16-selective",
+                                             "mesh.share_optimizer=true"};
+  const std::string one = folder_ / "one";
+  ASSERT_EQ(train_on({}, one, settings).exit_code, 0);
+  const auto expected = metrics(one, "train");
+  for (const MeshShape& mesh : {MeshShape{2, 1, 1}, {1, 2, 2}}) {
+    SCOPED_TRACE(mesh.text());
+    const std::string many = folder_ / mesh.text();
+    ASSERT_EQ(train_on(mesh, many, settings).exit_code, 0);
+    const auto found = metrics(many, "train");
+    ASSERT_EQ(found.size(), expected.size());
+    for (size_t i = 0; i < found.size(); ++i) {
+      EXPECT_NEAR(found[i]["loss"].get<double>(), expected[i]["loss"].get<double>(), 0.02);
+    }
+  }
+}
+
 // Linear experts in attention, on the ranks of experts.
 TEST_F(TrainRanks, ExpertsInAttentionTrainAsOne) {
   expect_same_training({{2, 2, 1}}, {"model.moe.attention_experts=linear"});
